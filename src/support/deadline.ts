@@ -1,0 +1,142 @@
+import { runInRoot } from "./tick";
+
+/**
+ * Exact deadlines without a timer each.
+ *
+ * All deadlines of one delay stand in one first-in-first-out list, since they expire in the order in which they start;
+ * one timer per list is set to the head. Starting, moving and cancelling are O(1) and allocate nothing.
+ * Callbacks run in the root async context, never in the context of whoever happened to arm the shared timer.
+ * Timers and clock are looked up at each use, so that fake clocks drive them.
+ */
+export class Deadline<T> {
+  /** @internal */ at = 0;
+  /** @internal */ list: DeadlineList | null = null;
+  /** @internal */ previous: Deadline<any> | null = null;
+  /** @internal */ next: Deadline<any> | null = null;
+  private readonly onExpire: (owner: T) => void;
+  private readonly owner: T;
+
+  /**
+   * @param onExpire  called with `owner` once per `start` unless cancelled or restarted before; one function for all owners
+   */
+  constructor(onExpire: (owner: T) => void, owner: T) {
+    this.onExpire = onExpire;
+    this.owner = owner;
+  }
+
+  /** True between `start` and expiry or `cancel`. */
+  get active(): boolean {
+    return this.list !== null;
+  }
+
+  /** (Re)starts the deadline, `delayMs` milliseconds from now. */
+  start(delayMs: number): void {
+    this.list?.remove(this);
+    listFor(delayMs).append(this);
+  }
+
+  /** Takes the deadline back; no-op when it isn't running. */
+  cancel(): void {
+    const list = this.list;
+    if (list === null) return;
+    list.remove(this);
+    list.rest();
+  }
+
+  /** @internal */
+  expire(): void {
+    this.onExpire(this.owner);
+  }
+}
+
+const MAX_TIMER_MS = 0x7fffffff;
+const nativeSetTimeout = globalThis.setTimeout;
+const listsByDelay = new Map<number, DeadlineList>();
+
+function listFor(delayMs: number): DeadlineList {
+  const delay = delayMs > 0 ? Math.min(delayMs, MAX_TIMER_MS) : 0; // NaN counts as 0, as for Node's timers
+  let list = listsByDelay.get(delay);
+  // A clock that was replaced since: what was started under the old one stays with it.
+  if (list === undefined || list.setTimeout !== globalThis.setTimeout) {
+    list = new DeadlineList(delay);
+    listsByDelay.set(delay, list);
+  }
+  return list;
+}
+
+class DeadlineList {
+  readonly setTimeout = globalThis.setTimeout;
+  private readonly clearTimeout = globalThis.clearTimeout;
+  private readonly now: () => number;
+  private readonly delay: number;
+  private head: Deadline<any> | null = null;
+  private tail: Deadline<any> | null = null;
+  private timer: NodeJS.Timeout | null = null;
+  private timerAt = 0;
+
+  constructor(delay: number) {
+    this.delay = delay;
+    const clock = globalThis.performance;
+    this.now = () => clock.now();
+  }
+
+  append(deadline: Deadline<any>): void {
+    const now = this.now();
+    deadline.at = now + this.delay;
+    deadline.list = this;
+    deadline.previous = this.tail;
+    deadline.next = null;
+    if (this.tail === null) this.head = deadline;
+    else this.tail.next = deadline;
+    this.tail = deadline;
+    if (this.timer === null) this.arm(deadline.at, this.delay);
+    else if (this.head === deadline) this.timer.ref?.();
+  }
+
+  remove(deadline: Deadline<any>): void {
+    if (deadline.previous === null) this.head = deadline.next;
+    else deadline.previous.next = deadline.next;
+    if (deadline.next === null) this.tail = deadline.previous;
+    else deadline.next.previous = deadline.previous;
+    deadline.list = deadline.previous = deadline.next = null;
+  }
+
+  /** An empty list must not keep the process alive; its timer is left to run out, since most lists fill again at once. */
+  rest(): void {
+    if (this.head === null) this.timer?.unref?.();
+  }
+
+  private arm(at: number, inMs: number): void {
+    this.timerAt = at;
+    runInRoot(() => {
+      this.timer = this.setTimeout.call(globalThis, onTimer, Math.ceil(inMs), this) as unknown as NodeJS.Timeout;
+    });
+  }
+
+  /** @internal */
+  run(): void {
+    this.timer = null;
+    // Node's own timers count from the start of the loop's turn and so may fire early: the clock decides. A replaced
+    // timer may come without a replaced clock: that it fired is the proof that its instant has come.
+    const now = this.setTimeout === nativeSetTimeout ? this.now() : Math.max(this.now(), this.timerAt);
+    try {
+      while (this.head !== null && this.head.at <= now) {
+        const due = this.head;
+        this.remove(due);
+        due.expire(); // may throw (a user's listener): the others keep their turn, see finally
+      }
+    } finally {
+      // `arm` may have been called by a callback that started a new deadline.
+      if (this.head !== null) {
+        if (this.timer !== null) this.clearTimeout.call(globalThis, this.timer);
+        this.arm(this.head.at, Math.max(0, this.head.at - now));
+      } else if (this.timer === null) {
+        if (listsByDelay.get(this.delay) === this) listsByDelay.delete(this.delay);
+      }
+    }
+  }
+}
+
+function onTimer(list: DeadlineList): void {
+  list.run();
+}
