@@ -1,0 +1,122 @@
+import { EventEmitter } from "node:events";
+import { hasListeners } from "../support/lean-emitter";
+import { Adapter, type BroadcastOptions, type LocalSocket, type Room, type SocketId } from "./adapter";
+import { RoomIndex, type Member, type RoomObserver } from "./rooms";
+
+/*
+ * The default adapter: the sockets of one process. It chooses the receivers of a broadcast out of the index in
+ * `rooms.ts`; what the base class says about everything else holds here too.
+ *
+ * `rooms`, `sids` and `socketRooms()` give real Maps and Sets, made when first asked for and kept up to date from then
+ * on. They are to be read: what is written into them changes nothing here.
+ */
+export class MemoryAdapter extends Adapter {
+  /** @internal */
+  _index!: RoomIndex;
+  /** @internal */
+  _roomEvents!: RoomEvents;
+
+  /** @internal */
+  override _createIndex(): void {
+    this._index = new RoomIndex();
+    this._roomEvents = new RoomEvents(this);
+  }
+
+  override addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void {
+    const member = this._index.enter(id);
+    const observer = this._observer();
+    for (const room of rooms) this._index.join(member, room, observer);
+  }
+
+  /**
+   * `addAll` with one room, without a Set around it; for callers that know the adapter's `addAll` is this class's own.
+   * @internal Hot: once for each connection and each `socket.join`.
+   */
+  _add(id: SocketId, room: Room): void {
+    this._index.join(this._index.enter(id), room, this._observer());
+  }
+
+  override del(id: SocketId, room: Room): Promise<void> | void {
+    this._index.leave(id, room, this._observer());
+  }
+
+  override delAll(id: SocketId): void {
+    this._index.forget(id, this._observer());
+  }
+
+  override socketRooms(id: SocketId): Set<Room> | undefined {
+    return this._index.namesOf(id);
+  }
+
+  /** @internal */
+  override _select(opts: BroadcastOptions): LocalSocket[] {
+    const chosen: LocalSocket[] = [];
+    this._index.select(opts.rooms, opts.except, (member) => {
+      const socket = this._socketOf(member);
+      if (socket !== undefined) chosen.push(socket);
+    });
+    return chosen;
+  }
+
+  /** The connected socket of a member, if there is one. A socket of ours is looked up once. */
+  private _socketOf(member: Member): LocalSocket | undefined {
+    const known = member.socket;
+    if (known !== null && known.connected) return known;
+    const socket = (this.nsp.sockets as ReadonlyMap<SocketId, LocalSocket>).get(member.id);
+    if (socket !== undefined && typeof socket._writePrepared === "function") member.socket = socket;
+    return socket;
+  }
+
+  /** Nothing is built for room events that nobody hears. */
+  private _observer(): RoomObserver | null {
+    return hasRoomListeners(this) ? this._roomEvents : null;
+  }
+}
+
+/** Turns what happens in the index into the adapter's events. */
+class RoomEvents implements RoomObserver {
+  private readonly adapter: Adapter;
+
+  constructor(adapter: Adapter) {
+    this.adapter = adapter;
+  }
+
+  onCreate(room: Room): void {
+    this.adapter.emit("create-room", room);
+  }
+
+  onJoin(room: Room, id: SocketId): void {
+    this.adapter.emit("join-room", room, id);
+  }
+
+  onLeave(room: Room, id: SocketId): void {
+    this.adapter.emit("leave-room", room, id);
+  }
+
+  onDelete(room: Room): void {
+    this.adapter.emit("delete-room", room);
+  }
+}
+
+const ROOM_EVENTS = ["create-room", "join-room", "leave-room", "delete-room"];
+
+function hasRoomListeners(adapter: MemoryAdapter): boolean {
+  if (adapter.emit !== EventEmitter.prototype.emit) return true; // somebody watches in another way
+  return ROOM_EVENTS.some((event) => hasListeners(adapter, event));
+}
+
+// The base class has them as fields; here they are made on demand.
+Object.defineProperties(MemoryAdapter.prototype, {
+  rooms: {
+    configurable: true,
+    get(this: MemoryAdapter) {
+      return this._index.viewRooms();
+    },
+  },
+  sids: {
+    configurable: true,
+    get(this: MemoryAdapter) {
+      return this._index.viewSids();
+    },
+  },
+});

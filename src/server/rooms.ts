@@ -1,0 +1,278 @@
+import type { LocalSocket, Room as RoomName, SocketId } from "./adapter";
+
+/*
+ * The two-way index of sockets and rooms behind `MemoryAdapter`.
+ *
+ *   members   id → Member → the rooms it joined, in order
+ *   rooms     name → Room → its members, in order of joining
+ *
+ * The room that bears a socket's own id, joined first, is the common case of every connection and costs nothing: it
+ * is one boolean of the member, and becomes a Room when it must be told apart (a second member, a full view).
+ *
+ * Outsiders see real Maps and Sets of names and ids. Each is built when somebody first asks for it and kept up to date
+ * from then on; nobody asks on a server without adapters or tools that look.
+ */
+
+/** What happens to rooms, as it happens; `null` when nobody listens. */
+export interface RoomObserver {
+  onCreate(room: RoomName): void;
+  onJoin(room: RoomName, id: SocketId): void;
+  onLeave(room: RoomName, id: SocketId): void;
+  onDelete(room: RoomName): void;
+}
+
+/** One room that exists, that is, has members (or is about to, while its `onCreate` runs). */
+export class Room {
+  readonly name: RoomName;
+  readonly members: Set<Member>;
+  /** Live view; `null` until asked for. */
+  ids: Set<SocketId> | null;
+
+  constructor(name: RoomName) {
+    this.name = name;
+    this.members = new Set();
+    this.ids = null;
+  }
+}
+
+/** One socket that joined rooms. */
+export class Member {
+  readonly id: SocketId;
+  /** The socket, kept once it was found connected and is one of ours. */
+  socket: LocalSocket | null;
+  /** Epoch of the last selection that chose or excluded this member. */
+  mark: number;
+  /** In the room of its own id, which is the first it joined and isn't a `Room`. */
+  isInOwnRoom: boolean;
+  /** The other rooms, in the order of joining; a Set from the second on. */
+  joined: Room | Set<Room> | null;
+  /** Live view; `null` until asked for. */
+  names: Set<RoomName> | null;
+
+  constructor(id: SocketId) {
+    this.id = id;
+    this.socket = null;
+    this.mark = 0;
+    this.isInOwnRoom = false;
+    this.joined = null;
+    this.names = null;
+  }
+
+  /** Calls `visit` for each room but a virtual own one, in order. */
+  forEachRoom(visit: (room: Room) => void): void {
+    if (this.joined === null) return;
+    if (this.joined instanceof Room) visit(this.joined);
+    else this.joined.forEach(visit);
+  }
+
+  has(room: Room): boolean {
+    return this.joined === room || (this.joined instanceof Set && this.joined.has(room));
+  }
+
+  /** Adds a room behind the others. */
+  push(room: Room): void {
+    if (this.joined === null) this.joined = room;
+    else if (this.joined instanceof Room) this.joined = new Set([this.joined, room]);
+    else this.joined.add(room);
+    this.names?.add(room.name);
+  }
+
+  /** Takes a room out; false if it wasn't in. */
+  remove(room: Room): boolean {
+    if (this.joined === room) this.joined = null;
+    else if (!(this.joined instanceof Set && this.joined.delete(room))) return false;
+    this.names?.delete(room.name);
+    return true;
+  }
+}
+
+export class RoomIndex {
+  private readonly rooms = new Map<RoomName, Room>();
+  private readonly members = new Map<SocketId, Member>();
+  private epoch = 0;
+  private roomsView: Map<RoomName, Set<SocketId>> | null = null;
+  private sidsView: Map<SocketId, Set<RoomName>> | null = null;
+
+  // Changes
+
+  /** Makes sure that the index knows `id`. */
+  enter(id: SocketId): Member {
+    let member = this.members.get(id);
+    if (member === undefined) {
+      this.members.set(id, (member = new Member(id)));
+      if (this.sidsView !== null) this.sidsView.set(id, namesOf(member));
+    }
+    return member;
+  }
+
+  /** Adds a member to a room. Hot: bench scenario "join". */
+  join(member: Member, name: RoomName, observer: RoomObserver | null): void {
+    if (member.isInOwnRoom && name === member.id) return;
+    let room = this.rooms.get(name);
+    if (room === undefined) {
+      if (name === member.id && member.joined === null && observer === null && this.roomsView === null) {
+        member.isInOwnRoom = true;
+        member.names?.add(name);
+        return;
+      }
+      // A stranger joins the room of somebody's own id.
+      const owner = this.members.get(name);
+      if (owner !== undefined && owner.isInOwnRoom) room = this.makeOwnRoomReal(owner);
+    }
+    if (room !== undefined) {
+      if (room.members.has(member)) return;
+      member.push(room);
+    } else {
+      room = new Room(name);
+      this.rooms.set(name, room);
+      if (this.roomsView !== null) this.roomsView.set(name, idsOf(room));
+      member.push(room); // before onCreate: listeners tell private rooms by looking the socket up
+      observer?.onCreate(name);
+    }
+    room.members.add(member);
+    room.ids?.add(member.id);
+    observer?.onJoin(name, member.id);
+  }
+
+  /** Takes a member out of one room. */
+  leave(id: SocketId, name: RoomName, observer: RoomObserver | null): void {
+    const member = this.members.get(id);
+    if (member === undefined) return;
+    if (member.isInOwnRoom && name === id) {
+      member.names?.delete(name);
+      this.leaveOwnRoom(member, observer);
+      return;
+    }
+    const room = this.rooms.get(name);
+    if (room !== undefined && member.remove(room)) this.removeFromRoom(member, room, observer);
+  }
+
+  /** Takes a member out of all its rooms, in order, and forgets it. */
+  forget(id: SocketId, observer: RoomObserver | null): void {
+    const member = this.members.get(id);
+    if (member === undefined) return;
+    if (member.isInOwnRoom) this.leaveOwnRoom(member, observer);
+    member.forEachRoom((room) => this.removeFromRoom(member, room, observer));
+    this.members.delete(id);
+    this.sidsView?.delete(id);
+  }
+
+  private leaveOwnRoom(member: Member, observer: RoomObserver | null): void {
+    if (observer === null) {
+      member.isInOwnRoom = false;
+      return;
+    }
+    const room = this.makeOwnRoomReal(member);
+    member.joined = withoutRoom(member.joined, room);
+    this.removeFromRoom(member, room, observer);
+  }
+
+  private removeFromRoom(member: Member, room: Room, observer: RoomObserver | null): void {
+    if (!room.members.delete(member)) return;
+    room.ids?.delete(member.id);
+    observer?.onLeave(room.name, member.id);
+    if (room.members.size > 0 || this.rooms.get(room.name) !== room) return;
+    this.rooms.delete(room.name);
+    this.roomsView?.delete(room.name);
+    observer?.onDelete(room.name);
+  }
+
+  private makeOwnRoomReal(member: Member): Room {
+    const room = new Room(member.id);
+    room.members.add(member);
+    this.rooms.set(member.id, room);
+    member.isInOwnRoom = false;
+    if (member.joined === null) member.joined = room;
+    else member.joined = new Set(member.joined instanceof Room ? [room, member.joined] : [room, ...member.joined]);
+    return room;
+  }
+
+  // Questions
+
+  /**
+   * Gives the members of any of `rooms` (of all, if empty) that are in none of `except`, each once, in the order of
+   * the rooms and, within one, of joining. `choose` must not change the index. Hot: bench scenario "broadcast".
+   */
+  select(rooms: ReadonlySet<RoomName>, except: ReadonlySet<RoomName> | undefined, choose: (member: Member) => void): void {
+    const epoch = (this.epoch = (this.epoch + 1) | 0);
+    if (except !== undefined && except.size > 0) {
+      for (const name of except) {
+        const room = this.rooms.get(name);
+        if (room !== undefined) for (const member of room.members) member.mark = epoch;
+        else this.ownerOf(name, (member) => void (member.mark = epoch));
+      }
+    }
+    const chooseOnce = (member: Member): void => {
+      if (member.mark === epoch) return;
+      member.mark = epoch;
+      choose(member);
+    };
+    if (rooms.size === 0) {
+      for (const member of this.members.values()) chooseOnce(member);
+      return;
+    }
+    for (const name of rooms) {
+      const room = this.rooms.get(name);
+      if (room !== undefined) for (const member of room.members) chooseOnce(member);
+      else this.ownerOf(name, chooseOnce);
+    }
+  }
+
+  private ownerOf(name: RoomName, visit: (member: Member) => void): void {
+    const owner = this.members.get(name);
+    if (owner !== undefined && owner.isInOwnRoom) visit(owner);
+  }
+
+  has(id: SocketId): boolean {
+    return this.members.has(id);
+  }
+
+  // Views
+
+  /** The rooms of one member, live; `undefined` for an unknown id. */
+  namesOf(id: SocketId): Set<RoomName> | undefined {
+    const member = this.members.get(id);
+    return member === undefined ? undefined : namesOf(member);
+  }
+
+  /** Every room with the ids in it, live. */
+  viewRooms(): Map<RoomName, Set<SocketId>> {
+    if (this.roomsView !== null) return this.roomsView;
+    // In the order in which they came to be, as far as that is known: own rooms are virtual until now.
+    const view = (this.roomsView = new Map<RoomName, Set<SocketId>>());
+    for (const member of this.members.values()) {
+      if (member.isInOwnRoom) this.makeOwnRoomReal(member);
+    }
+    for (const room of this.rooms.values()) view.set(room.name, idsOf(room));
+    return view;
+  }
+
+  /** Every member with the names of its rooms, live. */
+  viewSids(): Map<SocketId, Set<RoomName>> {
+    if (this.sidsView !== null) return this.sidsView;
+    const view = (this.sidsView = new Map<SocketId, Set<RoomName>>());
+    for (const member of this.members.values()) view.set(member.id, namesOf(member));
+    return view;
+  }
+}
+
+function namesOf(member: Member): Set<RoomName> {
+  if (member.names !== null) return member.names;
+  const names = (member.names = new Set<RoomName>());
+  if (member.isInOwnRoom) names.add(member.id);
+  member.forEachRoom((room) => names.add(room.name));
+  return names;
+}
+
+function idsOf(room: Room): Set<SocketId> {
+  if (room.ids !== null) return room.ids;
+  room.ids = new Set();
+  for (const member of room.members) room.ids.add(member.id);
+  return room.ids;
+}
+
+function withoutRoom(joined: Room | Set<Room> | null, room: Room): Room | Set<Room> | null {
+  if (joined === room) return null;
+  if (joined instanceof Set) joined.delete(room);
+  return joined;
+}
