@@ -61,6 +61,7 @@ export class HttpConnection {
     this.connected = within(new Promise((resolve, reject) => {
       this.socket.once(options.tls ? "secureConnect" : "connect", resolve);
       this.socket.once("error", reject);
+      this.socket.once("close", () => reject(new Error("closed before it was connected")));
     }), "a connection");
     this.connected.catch(() => {});
     this.closed = new Promise((resolve) => this.socket.once("close", resolve));
