@@ -200,7 +200,8 @@ export class Adapter extends EventEmitter {
   /** Sends a packet to the matching sockets. */
   broadcast(packet: any, opts: BroadcastOptions): void {
     packet.nsp = this.nsp.name;
-    deliver(this.encoder, packet, this._select(opts), opts.flags);
+    const sockets = this._select(opts);
+    if (sockets.length > 0) deliver(packet, this.encoder.encode(packet), sockets, opts.flags);
   }
 
   /**
@@ -217,7 +218,7 @@ export class Adapter extends EventEmitter {
     packet.nsp = this.nsp.name;
     packet.id = this.nsp._ids++;
     const sockets = this._select(opts);
-    deliver(this.encoder, packet, sockets, opts.flags, { ack });
+    if (sockets.length > 0) deliver(packet, this.encoder.encode(packet), sockets, opts.flags, { ack });
     clientCountCallback(sockets.length);
   }
 

@@ -1,5 +1,5 @@
 import { prepare, type Prepared } from "../engine/prepared";
-import type { BroadcastFlags, LocalSocket, PacketEncoder } from "./adapter";
+import type { BroadcastFlags, LocalSocket } from "./adapter";
 
 /*
  * The last step of a broadcast: one packet, encoded once, written to each chosen socket. `adapter.ts` and
@@ -14,20 +14,19 @@ export interface DeliveryOptions {
 }
 
 /**
- * Writes one packet to many sockets. Nothing is encoded when there are none.
+ * Writes one packet to many sockets.
  *
  * A socket of ours takes the shared, prepared messages; anything else gets the encoded ones through
  * `client.writeToEngine`, as adapters have always done. Hot: bench scenario "broadcast".
+ * @param frames  the encoded packet: one text or Buffer, or a text and its binary attachments
  */
 export function deliver(
-  encoder: PacketEncoder,
   packet: any,
+  frames: readonly unknown[],
   sockets: readonly LocalSocket[],
   flags: BroadcastFlags | undefined,
   options?: DeliveryOptions,
 ): void {
-  if (sockets.length === 0) return;
-  const frames = encoder.encode(packet);
   const isVolatile = Boolean(flags?.volatile);
   const ack = options?.ack;
   const shown = options?.shown ?? packet;
