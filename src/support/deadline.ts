@@ -13,13 +13,14 @@ export class Deadline<T> {
   /** @internal */ list: DeadlineList | null = null;
   /** @internal */ previous: Deadline<any> | null = null;
   /** @internal */ next: Deadline<any> | null = null;
-  private readonly onExpire: (owner: T) => void;
+  private readonly onExpire: (owner: T, lateByMs: number) => void;
   private readonly owner: T;
 
   /**
-   * @param onExpire  called with `owner` once per `start` unless cancelled or restarted before; one function for all owners
+   * @param onExpire  called with `owner` and with how many milliseconds late, once per `start`
+   *                  unless cancelled or restarted before; one function for all owners
    */
-  constructor(onExpire: (owner: T) => void, owner: T) {
+  constructor(onExpire: (owner: T, lateByMs: number) => void, owner: T) {
     this.onExpire = onExpire;
     this.owner = owner;
   }
@@ -31,8 +32,13 @@ export class Deadline<T> {
 
   /** (Re)starts the deadline, `delayMs` milliseconds from now. */
   start(delayMs: number): void {
-    this.list?.remove(this);
-    listFor(delayMs).append(this);
+    const before = this.list;
+    const after = listFor(delayMs);
+    if (before !== null) {
+      before.remove(this);
+      if (before !== after) before.rest();
+    }
+    after.append(this);
   }
 
   /** Takes the deadline back; no-op when it isn't running. */
@@ -44,8 +50,8 @@ export class Deadline<T> {
   }
 
   /** @internal */
-  expire(): void {
-    this.onExpire(this.owner);
+  expire(lateByMs: number): void {
+    this.onExpire(this.owner, lateByMs);
   }
 }
 
@@ -123,7 +129,7 @@ class DeadlineList {
       while (this.head !== null && this.head.at <= now) {
         const due = this.head;
         this.remove(due);
-        due.expire(); // may throw (a user's listener): the others keep their turn, see finally
+        due.expire(now - due.at); // may throw (a user's listener): the others keep their turn, see finally
       }
     } finally {
       // `arm` may have been called by a callback that started a new deadline.

@@ -1,0 +1,77 @@
+import { nextTick, runInRoot } from "../support/tick";
+
+/** Something that puts its writing off to the end of the tick. */
+export interface Flushable {
+  /** Set while it stands in the list of this tick. */
+  isScheduled: boolean;
+  /** Writes what has come together. */
+  flushScheduled(): void;
+}
+
+let scheduled: Flushable[] = [];
+let spare: Flushable[] = [];
+
+/** Puts `target` on the list of those that write at the end of this tick: one `process.nextTick` for all. Hot. */
+export function schedule(target: Flushable): void {
+  if (target.isScheduled) return;
+  target.isScheduled = true;
+  if (scheduled.push(target) === 1) runInRoot(requestFlush);
+}
+
+/** It has nothing left to write; a stale entry of the list is skipped. */
+export function unschedule(target: Flushable): void {
+  target.isScheduled = false;
+}
+
+/**
+ * Writes everything that waits for the end of the tick, now.
+ * A user's listener that throws on the way loses nobody else's turn.
+ */
+export function flushAll(): void {
+  while (scheduled.length > 0) {
+    const targets = scheduled;
+    scheduled = spare;
+    spare = [];
+    let index = 0;
+    try {
+      for (; index < targets.length; index++) {
+        const target = targets[index]!;
+        if (!target.isScheduled) continue;
+        target.isScheduled = false;
+        target.flushScheduled();
+      }
+    } finally {
+      if (index < targets.length) {
+        const rest = targets.slice(index + 1);
+        if (scheduled.length === 0 && rest.length > 0) runInRoot(requestFlush);
+        scheduled = rest.concat(scheduled);
+      }
+      for (const done of onFlushed) done();
+    }
+    targets.length = 0;
+    spare = targets;
+  }
+}
+
+const onFlushed: (() => void)[] = [];
+
+/** Calls `work` after each flush: what was memoised for the connections of one tick is let go. */
+export function afterFlush(work: () => void): void {
+  onFlushed.push(work);
+}
+
+function requestFlush(): void {
+  nextTick(flushAll);
+}
+
+let users = 0;
+
+/** While connections exist, a `process.exit()` right after an emit still delivers it. */
+export function holdExitFlush(): void {
+  if (users++ === 0) process.on("exit", flushAll);
+}
+
+/** Counterpart of `holdExitFlush`. */
+export function releaseExitFlush(): void {
+  if (--users === 0) process.removeListener("exit", flushAll);
+}

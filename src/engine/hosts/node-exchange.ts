@@ -1,0 +1,90 @@
+import type { ServerResponse } from "node:http";
+import type { BodyOutcome, EngineRequest, Exchange, ResponseHeaders } from "../host";
+
+const EMPTY = Buffer.alloc(0);
+
+/** One request and response of Node's HTTP servers (HTTP/1.1, and HTTP/2 through its compatibility layer). */
+export class NodeExchange implements Exchange {
+  readonly request: EngineRequest;
+  readonly response: ServerResponse;
+  onClose: (() => void) | null;
+  private isAnswered: boolean;
+
+  constructor(request: EngineRequest, response: ServerResponse) {
+    this.request = request;
+    this.response = response;
+    this.onClose = null;
+    this.isAnswered = false;
+    response.on("close", () => this.onResponseClose());
+    response.on("error", ignore); // a peer that leaves while it is answered
+  }
+
+  get method(): string {
+    return this.request.method!;
+  }
+
+  get isHeadSent(): boolean {
+    return this.response.headersSent;
+  }
+
+  readBody(limitBytes: number, onBody: (outcome: BodyOutcome, body: Buffer) => void): void {
+    const { request } = this;
+    let first: Buffer | null = null; // most bodies come in one piece
+    let chunks: Buffer[] | null = null;
+    let bytes = 0;
+    let isSettled = false;
+    const settle = (outcome: BodyOutcome, body: Buffer): void => {
+      if (isSettled) return;
+      isSettled = true;
+      first = chunks = null;
+      onBody(outcome, body);
+    };
+    if (Number(request.headers["content-length"]) > limitBytes) {
+      request.resume(); // the rest is drained, so that the connection stays usable
+      return settle("too large", EMPTY);
+    }
+    request.on("data", (chunk: Buffer) => {
+      if (isSettled) return;
+      bytes += chunk.length;
+      if (bytes > limitBytes) settle("too large", EMPTY);
+      else if (first === null) first = chunk;
+      else (chunks ??= [first]).push(chunk);
+    });
+    request.on("end", () => settle("complete", chunks === null ? (first ?? EMPTY) : Buffer.concat(chunks, bytes)));
+    request.on("close", () => settle("aborted", EMPTY));
+    request.on("error", ignore); // `close` follows
+  }
+
+  respond(status: number, headers: ResponseHeaders | null, body: string | Buffer): void {
+    if (this.isAnswered) return;
+    this.isAnswered = true;
+    this.onClose = null;
+    const { response } = this;
+    if (response.headersSent || response.writableEnded) return void response.end();
+    try {
+      if (headers === null) response.writeHead(status);
+      else response.writeHead(status, headers as Record<string, string>);
+    } catch (error) {
+      // A header that a listener set can't be sent: the caller's mistake, but no reason to leave the client waiting.
+      response.statusCode = 500;
+      response.end();
+      throw error;
+    }
+    response.end(body);
+  }
+
+  destroy(): void {
+    this.isAnswered = true;
+    this.onClose = null;
+    (this.request.socket ?? this.request).destroy();
+  }
+
+  private onResponseClose(): void {
+    const onClose = this.onClose;
+    this.onClose = null;
+    if (onClose !== null && !this.isAnswered) onClose();
+  }
+}
+
+function ignore(): void {}
+

@@ -1,0 +1,263 @@
+// First step of every walk from the network on Node: requests and upgrade requests come in here.
+import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from "node:http";
+import type { Socket as NetSocket } from "node:net";
+import type { Duplex } from "node:stream";
+import { WebSocketServer, type WebSocket } from "ws";
+import { UsageError } from "../../errors";
+import { BaseServer } from "../engine";
+import type { EngineRequest, ResponseHeaders } from "../host";
+import { matchesPath, resolvePath, type AttachOptions, type ServerOptions } from "../options";
+import { parseQuery } from "../request";
+import { Session } from "../session";
+import type { Transport } from "../transport";
+import { PollingTransport } from "../transports/polling";
+import { WebSocketTransport, type Wire } from "../transports/websocket";
+import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, supportsBinary, type Refusal } from "../verification";
+import { LibraryWire } from "./library-wire";
+import { NodeExchange } from "./node-exchange";
+import { NodeWire } from "./node-wire";
+import { UpgradeResponse } from "./upgrade-response";
+
+/** A listener of a WebSocket server as `wsEngine` may give one. */
+interface WebSocketServerLike {
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, done: (ws: WebSocket) => void): void;
+  on?(event: "headers", listener: (lines: string[], request: IncomingMessage) => void): void;
+  close(): void;
+}
+
+const kResponse = Symbol("response");
+
+/** The engine on Node's HTTP servers: HTTP/1.1, HTTPS, and HTTP/2 with `allowHTTP1`. */
+export class Server extends BaseServer {
+  /** The HTTP server, when made through `listen`, or the one attached last. */
+  httpServer: HttpServer | undefined;
+  /** The WebSocket server; undefined while `websocket` is not enabled. */
+  ws: WebSocketServerLike | undefined;
+  private attachedTo: HttpServer | null;
+
+  constructor(options: ServerOptions = {}) {
+    super(options);
+    this.httpServer = undefined;
+    this.ws = undefined;
+    this.attachedTo = null;
+    this.init();
+  }
+
+  /**
+   * Lets the engine answer what comes for its path on `server`; other requests go to the listeners that were there before.
+   * @param options  `path` (default `/engine.io`), `addTrailingSlash`, `destroyUpgrade`, `destroyUpgradeTimeout`
+   */
+  attach(server: HttpServer, options: AttachOptions = {}): void {
+    if (server === null || typeof server !== "object" || typeof server.on !== "function") {
+      throw new UsageError("RC_ERR_ARGUMENT", `engine.attach: expected an HTTP server, met ${server === null ? "null" : typeof server}`);
+    }
+    const path = resolvePath(options);
+    this.attachedTo = server;
+    const listeners = server.listeners("request").slice() as ((req: IncomingMessage, res: ServerResponse) => void)[];
+    server.removeAllListeners("request");
+    server.on("close", () => this.close());
+    server.on("listening", () => this.init());
+    server.on("request", (req: IncomingMessage, res: ServerResponse) => {
+      if (matchesPath(path, req.url!)) this.handleRequest(req, res);
+      else for (const listener of listeners) listener.call(server, req, res);
+    });
+    if (!this.opts.transports.includes("websocket")) return;
+    server.on("upgrade", (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (matchesPath(path, req.url!)) this.handleUpgrade(req, socket, head);
+      else if (options.destroyUpgrade !== false) endUnlessAnswered(socket as NetSocket, options.destroyUpgradeTimeout || 1000);
+    });
+  }
+
+  /** Answers one HTTP request; no check of the path is made. */
+  handleRequest(req: IncomingMessage, res: ServerResponse): void {
+    const request = prepareRequest(req);
+    (request as { res: unknown }).res = res;
+    const exchange = new NodeExchange(request, res);
+    const proceed = (error: unknown): void => {
+      if (error) return this.refuseRequest(exchange, this.middlewareRefusal(error));
+      const found = this.verify(request, false);
+      if (found === null) this.handshakePolling(exchange);
+      else if (found instanceof Session) (found.transport as PollingTransport).onRequest(exchange);
+      else this.refuseRequest(exchange, found);
+    };
+    if (this.hasMiddlewares) this.runMiddlewares(request, res, proceed);
+    else proceed(null);
+  }
+
+  /** Answers one upgrade request; no check of the path is made. */
+  handleUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const request = prepareRequest(req);
+    socket.on("error", ignore); // before anything else: the peer may reset the connection at any time
+    const proceed = (error: unknown): void => {
+      if (error) return this.refuseUpgrade(request, socket, this.middlewareRefusal(error));
+      const found = this.verify(request, true);
+      if (found === null) this.handshakeWebSocket(request, socket, head);
+      else if (!(found instanceof Session)) this.refuseUpgrade(request, socket, found);
+      else if (request._query["transport"] !== "websocket") this.refuseUpgrade(request, socket, notAnUpgrade(request));
+      else this.acceptWebSocket(request, socket, head, (transport) => found.maybeUpgrade(transport));
+    };
+    if (!this.hasMiddlewares) return proceed(null);
+    const response = new UpgradeResponse(socket);
+    (request as { [kResponse]?: UpgradeResponse })[kResponse] = response;
+    (request as { res: unknown }).res = response;
+    this.runMiddlewares(request, response, proceed);
+  }
+
+  protected cleanup(): void {
+    this.ws?.close();
+  }
+
+  /** (Re)creates the WebSocket side: at construction, and when the HTTP server listens again after it was closed. */
+  private init(): void {
+    if (!this.opts.transports.includes("websocket")) return;
+    this.ws?.close();
+    const WebSocketServerClass = (this.opts.wsEngine ?? WebSocketServer) as new (options: object) => WebSocketServerLike;
+    this.ws = new WebSocketServerClass({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: this.opts.perMessageDeflate ?? false,
+      maxPayload: Number(this.opts.maxHttpBufferSize),
+      ...(this.opts.wsEngine || this.opts.perMessageDeflate ? {} : { autoPong: false }), // see NodeWire.onPing
+    });
+    this.ws.on?.("headers", (lines, request) => this.writeUpgradeHeaders(lines, request as EngineRequest));
+  }
+
+  // -- polling -------------------------------------------------------------------------------------
+
+  private handshakePolling(exchange: NodeExchange): void {
+    const { request, response } = exchange;
+    const isGone = (): boolean => response.destroyed || response.socket === null || response.socket.destroyed;
+    this.admit(request, isGone, (refusal, sid) => {
+      if (refusal !== null) return this.refuseRequest(exchange, refusal);
+      const { j } = request._query;
+      const jsonp = j === undefined ? null : j.replace(/[^0-9]/g, "");
+      const transport = new PollingTransport(revisionOf(request._query), supportsBinary(request._query), jsonp, this.pollingSettings);
+      transport.onRequest(exchange);
+      this.openSession(sid, transport, request);
+    });
+  }
+
+  private refuseRequest(exchange: NodeExchange, refusal: Refusal): void {
+    this.emitRefusal(exchange.request, refusal);
+    const body = JSON.stringify({ code: refusal.code, message: refusal.message ?? ERROR_MESSAGES[refusal.code] });
+    const headers = { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) };
+    exchange.respond(refusal.code === ERRORS.FORBIDDEN ? 403 : 400, headers, body);
+  }
+
+  // -- websocket -----------------------------------------------------------------------------------
+
+  private handshakeWebSocket(request: EngineRequest, socket: Duplex, head: Buffer): void {
+    if (request._query["transport"] !== "websocket") return this.refuseUpgrade(request, socket, notAnUpgrade(request));
+    this.admit(
+      request,
+      () => socket.destroyed,
+      (refusal, sid) => {
+        if (refusal !== null) return this.refuseUpgrade(request, socket, refusal);
+        this.acceptWebSocket(request, socket, head, (transport, ws) => {
+          request.websocket = ws;
+          this.openSession(sid, transport, request);
+        });
+      },
+    );
+  }
+
+  /** Completes the WebSocket handshake and puts a transport on the connection. */
+  private acceptWebSocket(request: EngineRequest, socket: Duplex, head: Buffer, onTransport: (transport: Transport, ws: WebSocket) => void): void {
+    const net = socket as NetSocket;
+    const response = (request as { [kResponse]?: UpgradeResponse })[kResponse];
+    response?.writeHead();
+    if (this.ws === undefined) return this.refuseUpgrade(request, socket, refuse(ERRORS.UNKNOWN_TRANSPORT, { transport: "websocket" }));
+    // The 101 and the first frames leave in one write.
+    net.cork?.();
+    process.nextTick(() => net.uncork?.());
+    this.ws.handleUpgrade(request, socket, head, (ws) => {
+      socket.removeListener("error", ignore);
+      const transport = new WebSocketTransport(revisionOf(request._query), supportsBinary(request._query), this.wireFor(ws, net));
+      onTransport(transport, ws);
+    });
+  }
+
+  private wireFor(ws: WebSocket, net: NetSocket): Wire {
+    const isOwn = !this.opts.wsEngine && ws.extensions === "";
+    if (isOwn && !this.opts.perMessageDeflate) {
+      return new NodeWire(ws, net, { maxQueuedPongs: this.limits.queuedPongs, writesAtOnce: this.opts.flush === "immediate" });
+    }
+    const deflate = this.opts.perMessageDeflate as { threshold: number } | undefined;
+    return new LibraryWire(ws, deflate && ws.extensions ? deflate.threshold : null);
+  }
+
+  /** Adds what middlewares and listeners set to the lines of the 101 response. */
+  private writeUpgradeHeaders(lines: string[], request: EngineRequest): void {
+    const response = (request as { [kResponse]?: UpgradeResponse })[kResponse];
+    const headers: ResponseHeaders = response === undefined ? {} : response.toHeaders();
+    if (response !== undefined) response.headersSent = true;
+    this.decorateHeaders(headers, request, !request._query["sid"]);
+    for (const [name, value] of Object.entries(headers)) {
+      for (const line of Array.isArray(value) ? (value as string[]) : [value]) lines.push(`${name}: ${String(line)}`);
+    }
+  }
+
+  private refuseUpgrade(request: EngineRequest, socket: Duplex, refusal: Refusal): void {
+    this.emitRefusal(request, refusal);
+    if (!socket.writable) return void socket.destroy();
+    const body = String(refusal.message ?? ERROR_MESSAGES[refusal.code]);
+    const head = `HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
+    socket.end(head + body, () => socket.destroy());
+  }
+
+  protected override mustKeepRequest(request: EngineRequest): boolean {
+    if (super.mustKeepRequest(request)) return true;
+    const server = this.attachedTo;
+    if (server === null) return true; // whoever hands requests over by hand has them in hand
+    return server.listenerCount(request.websocket === undefined ? "request" : "upgrade") > 1;
+  }
+}
+
+/** Parses the query once, unless a framework around us has. */
+function prepareRequest(req: IncomingMessage): EngineRequest {
+  const request = req as EngineRequest;
+  request._query ??= parseQuery(req.url!);
+  return request;
+}
+
+function notAnUpgrade(request: EngineRequest): Refusal {
+  return refuse(ERRORS.BAD_REQUEST, { name: "TRANSPORT_MISMATCH", transport: request._query["transport"] });
+}
+
+/** Ends an upgrade request nobody has answered: not one byte was written to it. */
+function endUnlessAnswered(socket: NetSocket, afterMs: number): void {
+  socket.on("error", ignore);
+  const timer = setTimeout(() => {
+    if (socket.writable && socket.bytesWritten <= 0) socket.end();
+  }, afterMs);
+  socket.once("close", () => clearTimeout(timer));
+}
+
+function ignore(): void {}
+
+/**
+ * Creates an HTTP server that answers `501` outside the engine's path, attaches an engine and listens.
+ * @param listener  called once it listens
+ * @returns the engine; its `httpServer` is the HTTP server
+ */
+export function listen(port: number, options?: (AttachOptions & ServerOptions) | (() => void), listener?: () => void): Server {
+  if (typeof options === "function") {
+    listener = options;
+    options = {};
+  }
+  const httpServer = createServer((_req, res) => {
+    res.writeHead(501);
+    res.end("Not Implemented");
+  });
+  const engine = attach(httpServer, options);
+  engine.httpServer = httpServer;
+  httpServer.listen(port, listener);
+  return engine;
+}
+
+/** Creates an engine and attaches it to `server`, both with the same options. */
+export function attach(server: HttpServer, options: AttachOptions & ServerOptions = {}): Server {
+  const engine = new Server(options);
+  engine.attach(server, options);
+  return engine;
+}

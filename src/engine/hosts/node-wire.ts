@@ -1,0 +1,300 @@
+// The end of the walks "an emit out" and "a broadcast out" on Node: packets become bytes of one socket write per tick.
+import type { Socket as NetSocket } from "node:net";
+import type { WebSocket } from "ws";
+import { afterFlush, schedule, unschedule, type Flushable } from "../flush";
+import type { WireListener } from "../host";
+import { limitError } from "../limits";
+import { runInRoot } from "../../support/tick";
+import { allocateFrame, Prepared } from "../prepared";
+import { HANDED_LIMIT_BYTES } from "../transport";
+import type { Wire } from "../transports/websocket";
+import { bindWebSocket, type BoundWebSocket } from "./bind-websocket";
+
+const OPEN = 1;
+const CLOSE_WAIT_MS = 30_000;
+const PONG_FINAL = 0x8a;
+
+/**
+ * A WebSocket on Node without compression: `ws` does the handshake and the receiving, our own frames go straight to its socket.
+ *
+ *     idle --push--> pending --end of tick: write--> idle        (the system took all)
+ *                                                \--> blocked --drained--> pending or idle
+ *
+ * A frame is always written whole before anything else is: `ws` writes nothing but its Close frame beside us, after which
+ * nothing follows.
+ */
+export class NodeWire implements Wire, Flushable, BoundWebSocket {
+  listener: WireListener | null;
+  isScheduled: boolean;
+  private readonly ws: WebSocket;
+  private readonly net: NetSocket;
+  private readonly maxQueuedPongs: number;
+  private readonly writesAtOnce: boolean;
+  private state: "idle" | "pending" | "collecting" | "blocked" | "closing";
+  private first: Prepared | null;
+  private more: Prepared[] | null;
+  private pendingBytes: number;
+  /** What of a large write the socket hasn't been given yet. */
+  private backlog: Buffer | null;
+  private pong: Buffer | null;
+  private queuedPongs: number;
+
+  /**
+   * @param net           the socket the handshake was made on
+   * @param writesAtOnce  write at each push instead of at the end of the tick
+   */
+  constructor(ws: WebSocket, net: NetSocket, options: { maxQueuedPongs: number; writesAtOnce: boolean }) {
+    this.listener = null;
+    this.isScheduled = false;
+    this.ws = ws;
+    this.net = net;
+    this.maxQueuedPongs = options.maxQueuedPongs;
+    this.writesAtOnce = options.writesAtOnce;
+    this.state = "idle";
+    this.first = null;
+    this.more = null;
+    this.pendingBytes = 0;
+    this.backlog = null;
+    this.pong = null;
+    this.queuedPongs = 0;
+    bindWebSocket(ws, this);
+  }
+
+  /** The `ws` instance; what is pending leaves first, so that whoever writes there writes behind it. */
+  get socket(): WebSocket {
+    if (this.state === "pending") this.writePending();
+    return this.ws;
+  }
+
+  get isIdle(): boolean {
+    return this.state === "idle";
+  }
+
+  get hasRoom(): boolean {
+    return this.state === "idle" || (this.state === "collecting" && this.pendingBytes < HANDED_LIMIT_BYTES);
+  }
+
+  get bufferedBytes(): number {
+    return this.pendingBytes + (this.backlog === null ? 0 : this.backlog.length) + this.net.writableLength;
+  }
+
+  get progress(): number {
+    return this.net.bytesWritten - this.net.writableLength;
+  }
+
+  push(packet: Prepared): void {
+    this.pendingBytes += packet.size;
+    if (this.first === null) this.first = packet;
+    else if (this.more === null) this.more = [packet];
+    else this.more.push(packet);
+    if (this.state !== "idle") return;
+    this.state = "pending";
+    schedule(this);
+    if (this.writesAtOnce) this.writePending();
+  }
+
+  /** The end of the tick: takes what has queued up above meanwhile, and writes all of it at once. */
+  flushScheduled(): void {
+    if (this.state === "pending") this.advance();
+  }
+
+  close(): void {
+    if (this.state === "blocked" && this.backlog !== null) {
+      this.state = "closing"; // a frame is half written: its rest goes first
+      const timer = setTimeout(() => this.terminate(), CLOSE_WAIT_MS);
+      this.net.once("close", () => clearTimeout(timer));
+      return;
+    }
+    if (this.first !== null) this.writePending();
+    if (this.backlog !== null) return this.close();
+    this.ws.close();
+  }
+
+  terminate(): void {
+    this.dropPending();
+    this.ws.terminate();
+  }
+
+  // -- from the WebSocket ----------------------------------------------------------------------------
+
+  onMessage(data: Buffer, isBinary: boolean): void {
+    if (isBinary) this.listener?.onWireBinary(data);
+    else this.listener?.onWireText(data.toString());
+  }
+
+  /** Pongs to a peer that doesn't read are folded into the last (RFC 6455, section 5.5.3), and counted. */
+  onPing(data: Buffer): void {
+    if (this.state === "idle" && this.net.writableLength === 0) {
+      this.net.write(pongFrame(data));
+      if (this.isHeldUp) this.waitForDrain();
+      return;
+    }
+    if (this.pong !== null || this.state === "blocked") this.queuedPongs++;
+    this.pong = data;
+    if (this.queuedPongs > this.maxQueuedPongs) {
+      const error = limitError("RC_ERR_QUEUED_PONGS", "pings unanswered, since the client doesn't read (queuedPongs)", this.maxQueuedPongs, this.queuedPongs);
+      this.listener?.onWireError(error);
+    }
+  }
+
+  onClose(): void {
+    this.dropPending();
+    this.listener?.onWireClose();
+  }
+
+  onError(error: Error): void {
+    this.listener?.onWireError(error);
+  }
+
+  // -- writing ---------------------------------------------------------------------------------------
+
+  private advance(): void {
+    for (;;) {
+      this.state = "collecting";
+      this.listener?.onWireReady();
+      if (this.state !== "collecting") return; // closed meanwhile
+      if (this.first === null && this.pong === null) break;
+      this.write();
+      if (this.isHeldUp) return this.waitForDrain();
+    }
+    this.state = "idle";
+    this.listener?.onWireWritten();
+  }
+
+  /** Writes what is pending now; the end of the tick does the rest. */
+  private writePending(): void {
+    this.write();
+    if (this.isHeldUp) return this.waitForDrain();
+    this.state = "pending";
+    schedule(this);
+  }
+
+  /** Whether the system hasn't taken everything yet. */
+  private get isHeldUp(): boolean {
+    return this.backlog !== null || this.net.writableLength > 0;
+  }
+
+  private waitForDrain(): void {
+    this.state = "blocked";
+    // A write of nothing is done when all before it is; `drain` comes only for those over the high-water mark.
+    runInRoot(() => this.net.write("", (error) => this.onDrained(error)));
+  }
+
+  private onDrained(error: Error | null | undefined): void {
+    if (error != null) return; // `close` follows
+    if (this.backlog !== null) {
+      this.writeSlice();
+      if (this.isHeldUp && this.state === "blocked") return this.waitForDrain();
+      if (this.isHeldUp) {
+        this.net.write("", (failure) => this.onDrained(failure));
+        return;
+      }
+    }
+    if (this.state === "closing") {
+      if (this.ws.readyState === OPEN) this.ws.close();
+      return;
+    }
+    if (this.state !== "blocked") return;
+    this.queuedPongs = 0;
+    this.advance();
+  }
+
+  private write(): void {
+    const { first, more } = this;
+    this.first = this.more = null;
+    this.pendingBytes = 0;
+    unschedule(this);
+    if (this.ws.readyState !== OPEN) return; // no data frame after a Close frame
+    if (this.pong !== null) {
+      this.net.write(pongFrame(this.pong));
+      this.pong = null;
+    }
+    if (first === null) return;
+    const bytes = more === null ? frameOfOne(first) : frameOfMany(first, more);
+    if (typeof bytes === "string") this.net.write(bytes, "latin1");
+    else if (bytes.length <= HANDED_LIMIT_BYTES) this.net.write(bytes);
+    else {
+      this.backlog = bytes;
+      this.writeSlice();
+    }
+  }
+
+  private writeSlice(): void {
+    const bytes = this.backlog!;
+    this.net.write(bytes.subarray(0, HANDED_LIMIT_BYTES));
+    this.backlog = bytes.length <= HANDED_LIMIT_BYTES ? null : bytes.subarray(HANDED_LIMIT_BYTES);
+  }
+
+  private dropPending(): void {
+    this.first = this.more = this.backlog = this.pong = null;
+    this.pendingBytes = 0;
+    unschedule(this);
+  }
+}
+
+function pongFrame(data: Buffer): Buffer {
+  const { frame, offset } = allocateFrame(PONG_FINAL, data.length);
+  data.copy(frame, offset);
+  return frame;
+}
+
+const LONG_TEXT = 16 * 1024;
+const SHORT_HEADERS = Array.from({ length: 126 }, (_, length) => String.fromCharCode(0x81, length));
+
+/** The frame of a short ASCII text as Latin-1 characters; null for anything else. One string costs less than a Buffer. */
+function asciiFrame(packet: Prepared): string | null {
+  const data = packet.data;
+  if (packet.shared || packet.isFramed || typeof data !== "string") return null;
+  const code = packet.typeCode;
+  const length = data.length + code.length;
+  if (length > LONG_TEXT || Buffer.byteLength(data) !== data.length || packet.options?.wsPreEncodedFrame !== undefined) return null;
+  const header = length < 126 ? SHORT_HEADERS[length]! : String.fromCharCode(0x81, 126, length >> 8, length & 255);
+  return header + code + data;
+}
+
+function frameOfOne(packet: Prepared): string | Buffer {
+  return asciiFrame(packet) ?? packet.toFrame();
+}
+
+// Connections that get the same packets in the same tick, as broadcasts make them, share the bytes as well.
+let lastMany: readonly Prepared[] | null = null;
+let lastFirst: Prepared | null = null;
+let lastBytes: string | Buffer = "";
+afterFlush(() => {
+  lastMany = lastFirst = null;
+  lastBytes = "";
+});
+
+/** Hot: once per connection that got several packets in a tick. Benchmarks "burst" and "broadcast, 5 per tick". */
+function frameOfMany(first: Prepared, more: readonly Prepared[]): string | Buffer {
+  if (lastMany !== null && first === lastFirst && isSame(more, lastMany)) return lastBytes;
+  let text = asciiFrame(first) ?? "";
+  const chunks: Buffer[] = text === "" ? [first.toFrame()] : [];
+  for (const packet of more) {
+    const ascii = asciiFrame(packet);
+    if (ascii !== null) {
+      text += ascii;
+      continue;
+    }
+    if (text !== "") {
+      chunks.push(Buffer.from(text, "latin1"));
+      text = "";
+    }
+    chunks.push(packet.toFrame());
+  }
+  if (chunks.length === 0) return text;
+  if (text !== "") chunks.push(Buffer.from(text, "latin1"));
+  const bytes = Buffer.concat(chunks);
+  if (first.shared) {
+    lastFirst = first;
+    lastMany = more;
+    lastBytes = bytes;
+  }
+  return bytes;
+}
+
+function isSame(a: readonly Prepared[], b: readonly Prepared[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false;
+  return true;
+}

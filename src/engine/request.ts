@@ -1,0 +1,56 @@
+import { IncomingMessage } from "node:http";
+import { parse } from "node:querystring";
+import type { Socket as NetSocket } from "node:net";
+import type { EngineRequest } from "./host";
+
+/**
+ * What is kept of a handshake request that nobody has looked at: enough to build it again.
+ * An `IncomingMessage` costs about 2 KB for the life of the connection, this a few hundred bytes.
+ */
+export class KeptRequest {
+  readonly url: string;
+  /** Names and values in turn, joined by line feeds (which no header contains): one string is smaller than forty. */
+  readonly rawHeaders: string;
+  readonly httpVersion: string;
+  readonly socket: NetSocket;
+
+  constructor(request: IncomingMessage) {
+    this.url = request.url!;
+    this.rawHeaders = request.rawHeaders.join("\n");
+    this.httpVersion = request.httpVersion;
+    this.socket = request.socket;
+  }
+}
+
+/** Gives the request itself, building it when only its essence was kept. */
+export function requestOf(kept: KeptRequest | EngineRequest): EngineRequest {
+  if (!(kept instanceof KeptRequest)) return kept;
+  const request = new IncomingMessage(kept.socket) as EngineRequest;
+  request.method = "GET";
+  request.url = kept.url;
+  request.rawHeaders = kept.rawHeaders === "" ? [] : kept.rawHeaders.split("\n");
+  request.httpVersion = kept.httpVersion;
+  const [major, minor] = kept.httpVersion.split(".");
+  request.httpVersionMajor = Number(major);
+  request.httpVersionMinor = Number(minor);
+  request.complete = true;
+  request._query = parseQuery(kept.url);
+  (request as { res: unknown }).res = null;
+  return request;
+}
+
+/**
+ * Parses the query of a request target, leniently: a malformed escape is kept as it stands.
+ * @returns a null-prototype object; of a repeated parameter the last value
+ */
+export function parseQuery(url: string): Record<string, string> {
+  const start = url.indexOf("?");
+  if (start === -1) return Object.create(null) as Record<string, string>;
+  const hash = url.indexOf("#", start);
+  const query = parse(hash === -1 ? url.slice(start + 1) : url.slice(start + 1, hash));
+  for (const name in query) {
+    const value = query[name];
+    if (typeof value !== "string") query[name] = value === undefined ? "" : value[value.length - 1]!;
+  }
+  return query as Record<string, string>;
+}

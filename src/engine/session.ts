@@ -1,0 +1,486 @@
+// Steps of the walks: "a frame in" and "a poll in" arrive here from a transport and leave to the owner (server/connection.ts);
+// "an emit out" and "a broadcast out" arrive from the owner as Prepared packets and leave to the current transport.
+import type { EventEmitter } from "node:events";
+import { toPayload } from "../protocol/engine-packet";
+import type { EnginePacket, EnginePacketType } from "../protocol/engine-packet";
+import { Deadline } from "../support/deadline";
+import { LeanEmitter, hasListeners } from "../support/lean-emitter";
+import { nextTick } from "../support/tick";
+import { transportError, type CloseReason } from "./close-reason";
+import { Heartbeat } from "./heartbeat";
+import type { EngineRequest } from "./host";
+import { LimitError } from "../errors";
+import { limitError } from "./limits";
+import { Prepared } from "./prepared";
+import type { PublicPacket, SendCallback, SendOptions } from "./prepared";
+import { requestOf, type KeptRequest } from "./request";
+import type { SessionHost } from "./session-host";
+import { HANDED_LIMIT_BYTES, type Transport, type TransportOwner } from "./transport";
+import { Upgrade } from "./upgrade";
+
+/** The floor above: told of messages and of the end before any listener of the session's events is. */
+export interface SessionOwner {
+  /** A message arrived; `undefined` for a message packet without payload. Hot: once per incoming message. */
+  onMessage(data: string | Buffer | undefined): void;
+  /** The session has ended; called once. */
+  onSessionClose(reason: CloseReason, description?: unknown): void;
+}
+
+export type ReadyState = "opening" | "open" | "closing" | "closed";
+
+const EMPTY: Prepared[] = []; // stands for "nothing queued"; never pushed to
+const originalEmit = (LeanEmitter as unknown as { prototype: EventEmitter }).prototype.emit;
+
+/**
+ * One client connection, kept alive over changing transports (`socket.conn`).
+ *
+ *     opening → open → closing → closed        any → closed
+ *
+ * Events: `packet(packet)`, `data(payload)`, `message(payload)`, `heartbeat`, `packetCreate(packet)`, `flush(buffer)`,
+ * `drain`, `upgrading(transport)`, `upgrade(transport)`, `close(reason, description)`.
+ */
+export class Session extends LeanEmitter implements TransportOwner {
+  /** 20 characters of `[A-Za-z0-9_-]`, or what `generateId` gave. */
+  readonly id: string;
+  /** Engine.IO revision of the peer. */
+  readonly protocol: 3 | 4;
+  readyState: ReadyState;
+  /** True between the `3probe` of an upgrade and its end. */
+  upgrading: boolean;
+  /** True once the session moved to another transport. */
+  upgraded: boolean;
+  /** The peer's address as captured at the handshake, e.g. `::ffff:127.0.0.1`; undefined for WebTransport. */
+  readonly remoteAddress: string | undefined;
+  /** The transport that carries the session now. */
+  transport: Transport;
+  /** The engine the session belongs to. */
+  readonly server: SessionHost;
+  /** @internal */ owner: SessionOwner | null;
+
+  private readonly heartbeat: Heartbeat;
+  /** @internal The attempt to move to another transport, while one runs. */
+  upgrade: Upgrade | null;
+  private keptRequest: KeptRequest | EngineRequest | null;
+
+  private queue: Prepared[];
+  private queueHead: number;
+  private queuedBytes: number;
+  private isFlushing: boolean;
+  private isOpening: boolean;
+  private callbacks: SendCallback[] | null;
+  private stall: Deadline<Session> | null;
+  private stallProgress: number;
+
+  /** @internal */
+  constructor(id: string, server: SessionHost, transport: Transport, request: KeptRequest | EngineRequest | null, remoteAddress: string | undefined) {
+    super();
+    this.id = id;
+    this.protocol = transport.protocol;
+    this.readyState = "opening";
+    this.upgrading = false;
+    this.upgraded = false;
+    this.remoteAddress = remoteAddress;
+    this.transport = transport;
+    this.server = server;
+    this.owner = null;
+    this.heartbeat = new Heartbeat(this);
+    this.upgrade = null;
+    this.keptRequest = request;
+    this.queue = EMPTY;
+    this.queueHead = 0;
+    this.queuedBytes = 0;
+    this.isFlushing = false;
+    this.isOpening = false;
+    this.callbacks = null;
+    this.stall = null;
+    this.stallProgress = 0;
+    transport.sid = id;
+    transport.owner = this;
+  }
+
+  /** Sends the open packet and starts the heartbeat. @internal */
+  open(openPayload: string, initialPacket: string | Buffer | undefined): void {
+    this.readyState = "open";
+    this.queue = [new Prepared("open", openPayload, true, false, null, null)];
+    if (initialPacket !== undefined) this.queue.push(new Prepared("message", initialPacket, true, false, null, null));
+    for (const packet of this.queue) this.queuedBytes += packet.size;
+    this.isOpening = true; // the handshake response carries what is queued now, and nothing that follows
+    this.flush();
+    this.isOpening = false;
+    this.heartbeat.beat();
+  }
+
+  // -- what users call ---------------------------------------------------------------------------
+
+  /**
+   * The HTTP request that opened the session; null for WebTransport. The same object at each access, with `headers`, `url`,
+   * `method`, `_query` and `socket`. It is rebuilt at the first access when nobody could have seen the original.
+   */
+  get request(): EngineRequest | null {
+    const kept = this.keptRequest;
+    if (kept === null) return null;
+    const request = requestOf(kept);
+    this.keptRequest = request;
+    return request;
+  }
+
+  set request(value: EngineRequest | null) {
+    this.keptRequest = value;
+  }
+
+  /** The packets that wait for the transport, oldest first; a copy. */
+  get writeBuffer(): PublicPacket[] {
+    return this.queue.slice(this.queueHead).map((packet) => packet.toPublic());
+  }
+
+  /** Bytes that wait: queued here, and handed to the transport but not yet taken by the system. */
+  get bufferedBytes(): number {
+    return this.queuedBytes + this.transport.bufferedBytes;
+  }
+
+  /** True while packets wait in the queue. @internal */
+  get hasUnsent(): boolean {
+    return this.queue.length > 0;
+  }
+
+  /**
+   * Sends one message.
+   * @param data      text, or binary (Buffer, ArrayBuffer or a view); other values are converted to text, falsy ones to an empty message
+   * @param options   `compress` (default true); may be left out
+   * @param callback  called once the message was handed to the system; never when it could not be sent
+   * @returns the session; when it isn't open, nothing is sent
+   */
+  send(data: unknown, options?: SendOptions | SendCallback | null, callback?: SendCallback): this {
+    if (typeof options === "function") {
+      callback = options;
+      options = null;
+    }
+    this.sendPacket("message", toPayload(data), options ?? null, callback ?? null);
+    return this;
+  }
+
+  /** Same as `send`. */
+  write(data: unknown, options?: SendOptions | SendCallback | null, callback?: SendCallback): this {
+    return this.send(data, options, callback);
+  }
+
+  /**
+   * Ends the session; reason `forced close`.
+   * @param discard  true: now, dropping what is queued; otherwise what is queued goes out first
+   */
+  close(discard?: boolean): this {
+    if (discard === true && this.readyState === "closing") {
+      this.dropQueue();
+      this.closeTransport(true);
+      return this;
+    }
+    if (this.readyState !== "open") return this;
+    this.readyState = "closing";
+    if (discard === true) {
+      this.dropQueue();
+      this.closeTransport(true);
+    } else if (this.queue.length === 0) {
+      this.closeTransport(false);
+    }
+    return this;
+  }
+
+  // -- out ---------------------------------------------------------------------------------------
+
+  /** Sends a packet of any type. @internal */
+  sendPacket(type: EnginePacketType, data?: string | Buffer, options: SendOptions | null = null, callback: SendCallback | null = null): void {
+    const compress = options === null || options.compress !== false;
+    this.writePrepared(new Prepared(type, data === "" ? undefined : data, compress, false, options, callback));
+  }
+
+  /**
+   * Sends a packet that may go to other sessions as well.
+   * Hot: once per recipient of a broadcast, once per emit. Benchmarks "broadcast", "burst", "echo".
+   * @internal
+   */
+  writePrepared(packet: Prepared): void {
+    if (this.readyState !== "open") return;
+    const observed = this.isObserved;
+    if (!observed && this.transport.writable && this.queue === EMPTY && packet.callback === null) {
+      this.transport.sendOne(packet);
+      return;
+    }
+    if (observed && hasListeners(this, "packetCreate")) this.emit("packetCreate", packet.toPublic());
+    if (this.queue === EMPTY) this.queue = [packet];
+    else this.queue.push(packet);
+    this.queuedBytes += packet.size;
+    if (this.transport.writable) this.flush();
+    else if (this.queuedBytes > this.server.limits.stalledBytes || this.queuedBytes > this.server.limits.bufferedBytes) this.watchQueue();
+  }
+
+  /** Whether anybody could tell when packets are created, flushed and drained. */
+  private get isObserved(): boolean {
+    return (
+      hasListeners(this, "packetCreate") ||
+      hasListeners(this, "flush") ||
+      hasListeners(this, "drain") ||
+      this.emit !== originalEmit ||
+      this.server.isFlushObserved
+    );
+  }
+
+  /** Hands the queue to the transport, as far as it has room. */
+  private flush(): void {
+    if (this.isFlushing) return; // a listener of `flush` or `drain` sends: the loop below takes it along
+    this.isFlushing = true;
+    try {
+      while (this.queue !== EMPTY && this.transport.hasRoom && this.readyState !== "closed") {
+        const batch = this.takeBatch();
+        const withCallbacks = this.collectCallbacks(batch);
+        const observed = this.isObserved;
+        if (observed) this.emitBoth("flush", batch.map((packet) => packet.toPublic()));
+        this.transport.send(batch, observed || withCallbacks || this.isOpening);
+        if (observed) this.emitBoth("drain");
+      }
+    } finally {
+      this.isFlushing = false;
+    }
+    if (this.queue === EMPTY && this.readyState === "closing") this.closeTransport(false);
+  }
+
+  private emitBoth(event: "flush" | "drain", buffer?: PublicPacket[]): void {
+    if (buffer === undefined) {
+      this.emit(event);
+      this.server.emit(event, this);
+    } else {
+      this.emit(event, buffer);
+      this.server.emit(event, this, buffer);
+    }
+  }
+
+  /** Takes packets off the queue, up to the size that may be handed over at a time; one poll takes them all. */
+  private takeBatch(): Prepared[] {
+    const { queue, queueHead } = this;
+    const all = this.queuedBytes <= HANDED_LIMIT_BYTES || this.transport.name === "polling";
+    let end = queue.length;
+    if (!all) {
+      let bytes = 0;
+      for (end = queueHead; end < queue.length && (end === queueHead || bytes < HANDED_LIMIT_BYTES); end++) bytes += queue[end]!.size;
+      this.queuedBytes -= bytes;
+    }
+    if (end === queue.length) {
+      this.dropQueue();
+      return queueHead === 0 ? queue : queue.slice(queueHead);
+    }
+    this.queueHead = end;
+    const batch = queue.slice(queueHead, end);
+    if (end > 1024) {
+      this.queue = queue.slice(end); // lets go of what has left; amortised over the packets that went
+      this.queueHead = 0;
+    }
+    return batch;
+  }
+
+  private dropQueue(): void {
+    this.queue = EMPTY;
+    this.queueHead = 0;
+    this.queuedBytes = 0;
+  }
+
+  private collectCallbacks(batch: readonly Prepared[]): boolean {
+    let found = false;
+    for (const packet of batch) {
+      if (packet.callback === null) continue;
+      found = true;
+      if (this.callbacks === null) this.callbacks = [packet.callback];
+      else this.callbacks.push(packet.callback);
+    }
+    return found;
+  }
+
+  /** The queue is long: closes the session when it is over its limit, and watches that it moves. */
+  private watchQueue(): void {
+    const { bufferedBytes, stalledAfterMs } = this.server.limits;
+    const waiting = this.bufferedBytes;
+    if (waiting > bufferedBytes) {
+      this.end("transport error", limitError("RC_ERR_BUFFERED_BYTES", "bytes waiting for the client (bufferedBytes)", bufferedBytes, waiting));
+      return;
+    }
+    const stall = (this.stall ??= new Deadline<Session>(onStall, this));
+    if (stall.active || stalledAfterMs === Infinity) return;
+    this.stallProgress = this.transport.progress;
+    stall.start(stalledAfterMs);
+  }
+
+  /** @internal */
+  checkStall(): void {
+    const { stalledBytes, stalledAfterMs } = this.server.limits;
+    if (this.bufferedBytes <= stalledBytes) return;
+    const progress = this.transport.progress;
+    if (progress === this.stallProgress) {
+      const what = `milliseconds without progress while ${this.bufferedBytes} bytes wait (stalledAfterMs)`;
+      this.end("transport error", limitError("RC_ERR_STALLED", what, stalledAfterMs, stalledAfterMs));
+      return;
+    }
+    this.stallProgress = progress;
+    this.stall!.start(stalledAfterMs);
+  }
+
+  // -- in: what the current transport reports ------------------------------------------------------
+
+  /** Hot: once per incoming message. Benchmarks "ingest", "echo". @internal */
+  onTransportMessage(data: string | Buffer | undefined): void {
+    if (this.readyState !== "open") return;
+    this.heartbeat.onOther();
+    if (hasListeners(this, "packet")) {
+      this.emit("packet", data === undefined ? { type: "message" } : { type: "message", data });
+      if ((this.readyState as ReadyState) !== "open") return;
+    }
+    if (this.owner !== null) this.owner.onMessage(data);
+    if (hasListeners(this, "data")) this.emit("data", data);
+    if (hasListeners(this, "message")) this.emit("message", data);
+  }
+
+  /** @internal */
+  onTransportPacket(packet: EnginePacket): void {
+    if (packet.type === "message") return this.onTransportMessage(packet.data);
+    if (this.readyState !== "open") return; // bytes may still arrive after close()
+    this.emit("packet", packet);
+    if (packet.type !== "pong") this.heartbeat.onOther();
+    switch (packet.type) {
+      case "ping":
+        if (this.protocol === 4) return this.end("transport error", new Error("invalid heartbeat direction"));
+        this.sendPacket("pong");
+        this.heartbeat.beat();
+        this.emit("heartbeat");
+        return;
+      case "pong":
+        if (this.protocol === 3) return this.end("transport error", new Error("invalid heartbeat direction"));
+        this.heartbeat.beat();
+        this.emit("heartbeat");
+        return;
+      case "close":
+        return this.end("transport close");
+      case "error":
+        return this.end("parse error");
+      default:
+        return; // open, upgrade, noop: without meaning here
+    }
+  }
+
+  /** @internal */
+  onTransportReady(): void {
+    this.flush();
+  }
+
+  /** @internal */
+  onTransportWritten(): void {
+    const callbacks = this.callbacks;
+    if (callbacks === null || this.readyState === "closed") return;
+    this.callbacks = null;
+    for (const callback of callbacks) callback(this.transport);
+  }
+
+  /** @internal */
+  onTransportClose(): void {
+    this.end("transport close");
+  }
+
+  /** @internal */
+  onTransportError(message: string, description?: unknown): void {
+    const isLimit = description instanceof LimitError;
+    this.end("transport error", isLimit ? description : transportError(message, description));
+  }
+
+  // -- heartbeat -----------------------------------------------------------------------------------
+
+  /** @internal */
+  get pingIntervalMs(): number {
+    return this.server.opts.pingInterval;
+  }
+
+  /** @internal */
+  get pingTimeoutMs(): number {
+    return this.server.opts.pingTimeout;
+  }
+
+  /** @internal */
+  sendPing(): void {
+    this.sendPacket("ping");
+  }
+
+  /** @internal */
+  onPingTimeout(): void {
+    this.end("ping timeout");
+  }
+
+  // -- upgrade -------------------------------------------------------------------------------------
+
+  /** A candidate to carry the session has come; refused while another is tried or once one has won. @internal */
+  maybeUpgrade(candidate: Transport): void {
+    candidate.sid = this.id;
+    if (this.upgrade !== null || this.upgraded || this.readyState === "closed") {
+      candidate.close(() => {});
+      return;
+    }
+    this.upgrading = true;
+    this.upgrade = new Upgrade(this, candidate, this.server.opts.upgradeTimeout);
+  }
+
+  /** The upgrade ended without a switch. @internal */
+  onUpgradeEnd(): void {
+    this.upgrade = null;
+    this.upgrading = false;
+  }
+
+  /** The candidate has won: from now on it carries the session. @internal */
+  switchTransport(candidate: Transport): void {
+    const before = this.transport;
+    this.transport = candidate;
+    before.discard();
+    candidate.owner = this;
+    this.upgrade = null;
+    this.upgrading = false;
+    this.upgraded = true;
+    this.heartbeat.onTransportSwitch();
+    this.emit("upgrade", candidate);
+    if ((this.readyState as ReadyState) !== "closed") this.flush();
+  }
+
+  // -- the one door out ----------------------------------------------------------------------------
+
+  private closeTransport(discard: boolean): void {
+    if (discard) this.transport.abort();
+    else this.transport.close(() => this.end("forced close"));
+    if (discard) this.end("forced close");
+  }
+
+  /** Ends the session: everything that ends one comes through here, and only the first counts. */
+  private end(reason: CloseReason, description?: unknown): void {
+    if (this.readyState === "closed") return;
+    this.readyState = "closed";
+    this.heartbeat.stop();
+    this.stall?.cancel();
+    this.callbacks = null;
+    this.upgrade?.cancel();
+    const transport = this.transport;
+    transport.owner = null;
+    if (reason !== "forced close") transport.abort(description instanceof LimitError);
+    if (this.queue !== EMPTY) nextTick(dropQueueOf, this); // still readable in `close` listeners
+    this.server.onSessionEnd(this);
+    // Emit last: a listener may throw, and the session must be consistent then.
+    try {
+      this.owner?.onSessionClose(reason, description);
+    } finally {
+      this.emit("close", reason, description);
+    }
+  }
+
+  /** @internal */
+  dropQueued(): void {
+    this.dropQueue();
+  }
+}
+
+function dropQueueOf(session: Session): void {
+  session.dropQueued();
+}
+
+function onStall(session: Session): void {
+  session.checkStall();
+}
