@@ -199,9 +199,17 @@ export class Adapter extends EventEmitter {
 
   /** Sends a packet to the matching sockets. */
   broadcast(packet: any, opts: BroadcastOptions): void {
+    this._broadcastLocally(packet, opts, packet);
+  }
+
+  /**
+   * Sends `packet` to the matching sockets of this process, whose `onAnyOutgoing` listeners see `shown`.
+   * @internal
+   */
+  _broadcastLocally(packet: any, opts: BroadcastOptions, shown: any): void {
     packet.nsp = this.nsp.name;
     const sockets = this._select(opts);
-    if (sockets.length > 0) deliver(packet, this.encoder.encode(packet), sockets, opts.flags);
+    if (sockets.length > 0) deliver(packet, this.encoder.encode(packet), sockets, opts.flags, { shown });
   }
 
   /**
