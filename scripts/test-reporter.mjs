@@ -3,7 +3,7 @@
  * Leaves the counts of leaf tests in the file named by `ROOMCAST_TEST_COUNTS`.
  */
 import { writeFileSync } from "node:fs";
-import { relative } from "node:path";
+import { relative, resolve } from "node:path";
 import { inspect } from "node:util";
 
 const verbose = process.env.ROOMCAST_TEST_VERBOSE === "1";
@@ -12,35 +12,26 @@ export default async function* report(source) {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const files = new Map();
   const failures = [];
-  const path = [];
+  const paths = new Map();
 
   for await (const { type, data } of source) {
     if (type === "test:stderr" || type === "test:stdout") {
       if (verbose || type === "test:stderr") yield data.message;
       continue;
     }
-    if (type === "test:start") {
-      path.length = data.nesting;
-      path[data.nesting] = data.name;
-      continue;
-    }
-    if (type !== "test:pass" && type !== "test:fail") continue;
-    path.length = data.nesting + 1;
-    path[data.nesting] = data.name;
-    if (isFileWrapper(data)) {
-      if (type === "test:pass") continue;
-      if (files.get(data.file ?? data.name)?.failed > 0 && data.details.error?.failureType === "subtestsFailed") continue;
-    }
-    if (data.details.type === "suite" && (type === "test:pass" || onlyChildrenFailed(data))) continue;
-    if (type === "test:fail" && onlyChildrenFailed(data)) continue;
+    if (type !== "test:start" && type !== "test:pass" && type !== "test:fail") continue;
+    const path = pathOf(paths, data);
+    if (type === "test:start" || isGroup(type, data)) continue;
 
-    const outcome = type === "test:fail" ? (data.todo !== undefined ? "skipped" : "failed") : data.skip !== undefined ? "skipped" : "passed";
+    const outcome =
+      type === "test:fail" ? (data.todo !== undefined ? "skipped" : "failed") : data.skip !== undefined ? "skipped" : "passed";
     counts[outcome] += 1;
-    const file = data.file ?? data.name;
+    const file = resolve(data.file ?? data.name);
     const own = files.get(file) ?? { passed: 0, failed: 0, skipped: 0, ms: 0 };
     own[outcome] += 1;
     own.ms += data.details.duration_ms;
     files.set(file, own);
+    saveCounts(counts);
 
     const title = path.join(" › ");
     if (outcome === "failed") {
@@ -59,16 +50,27 @@ export default async function* report(source) {
   if (failures.length > 0) {
     yield `\nfailed:\n${failures.map(({ file, line, title }) => `  ${place(file, line)} ${title}`).join("\n")}\n`;
   }
+  saveCounts(counts);
+}
+
+/** Written after every test, so that a run that is cut off still tells how far it came. */
+function saveCounts(counts) {
   if (process.env.ROOMCAST_TEST_COUNTS) writeFileSync(process.env.ROOMCAST_TEST_COUNTS, JSON.stringify(counts));
 }
 
-/** Node reports each file as a test of its own around the tests in it. */
-function isFileWrapper({ nesting, name }) {
-  return nesting === 0 && name.endsWith(".test.js");
+/** Names of the groups around a test and of the test itself, kept per file since files run side by side. */
+function pathOf(paths, { file, nesting, name }) {
+  const path = paths.get(file) ?? [];
+  paths.set(file, path);
+  path.length = nesting;
+  path[nesting] = name;
+  return path;
 }
 
-function onlyChildrenFailed({ details }) {
-  return details.error?.failureType === "subtestsFailed";
+/** Groups and files are reported around their tests; they count only when they failed by themselves. */
+function isGroup(type, { nesting, name, details }) {
+  if (type === "test:fail") return details.error?.failureType === "subtestsFailed";
+  return details.type === "suite" || (nesting === 0 && name.endsWith(".test.js"));
 }
 
 function describe(error) {

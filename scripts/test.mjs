@@ -13,6 +13,8 @@ import { root } from "./doors.mjs";
 
 /** Families that start browsers, databases or installs: few files at a time, long time-outs. */
 const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem"]);
+/** A file whose event loop never ends would hold the run for ever. */
+const familyLimitMs = 10 * 60_000;
 const testRoot = join(root, "test");
 
 const { values: options, positionals } = parseArgs({
@@ -67,7 +69,7 @@ async function runFamily(family) {
 
 function runNode(family, files, countsFile) {
   const concurrency = heavy.has(family) ? 2 : Math.max(2, availableParallelism());
-  const timeoutMs = heavy.has(family) ? 300_000 : 60_000;
+  const timeoutMs = heavy.has(family) ? 300_000 : 120_000;
   const args = [
     "--test",
     `--test-concurrency=${concurrency}`,
@@ -78,9 +80,24 @@ function runNode(family, files, countsFile) {
   const env = { ...process.env, ROOMCAST_TEST_COUNTS: countsFile };
   delete env.NODE_TEST_CONTEXT;
   return new Promise((resolve, reject) => {
-    const child = spawn(options.node ?? process.execPath, args, { cwd: root, env, stdio: ["ignore", "inherit", "inherit"] });
+    const child = spawn(options.node ?? process.execPath, args, {
+      cwd: root,
+      env,
+      stdio: ["ignore", "inherit", "inherit"],
+      detached: true,
+    });
+    const watchdog = setTimeout(() => {
+      console.error(`   ${family}: still running after ${(familyLimitMs / 60_000).toFixed(0)} minutes, stopped`);
+      process.kill(-child.pid, "SIGKILL");
+    }, familyLimitMs);
+    const stop = () => process.kill(-child.pid, "SIGKILL");
+    process.once("SIGINT", stop).once("SIGTERM", stop);
     child.on("error", reject);
-    child.on("exit", (code) => resolve(code ?? 1));
+    child.on("exit", (code) => {
+      clearTimeout(watchdog);
+      process.off("SIGINT", stop).off("SIGTERM", stop);
+      resolve(code ?? 1);
+    });
   });
 }
 
@@ -99,7 +116,11 @@ function installFamily(family) {
   console.log(`   installing test/${family}`);
   const command = existsSync(join(directory, "package-lock.json")) ? "ci" : "install";
   const args = [command, "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
-  const { status } = spawnSync("npm", args, { cwd: directory, stdio: ["ignore", "inherit", "inherit"], shell: process.platform === "win32" });
+  const { status } = spawnSync("npm", args, {
+    cwd: directory,
+    stdio: ["ignore", "inherit", "inherit"],
+    shell: process.platform === "win32",
+  });
   if (status !== 0) {
     console.error(`   test/${family}: npm ${command} failed`);
     return false;

@@ -16,7 +16,7 @@ for (const door of doors) {
   try {
     await writeEntry(door);
   } catch (error) {
-    console.error(`write-esm: ${door.specifier} has no ES entry: ${error.stack}`);
+    console.error(`write-esm: ${door.specifier} has no ES entry: ${error.message.split("\n")[0]}`);
     process.exitCode = 1;
   }
 }
