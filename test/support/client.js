@@ -93,7 +93,7 @@ export function stopwatch() {
 
 /** A fake clock for timers and dates of this process; `tick(ms)` moves it, and lets what became due run. */
 export function fakeClock(t) {
-  t.mock.timers.enable({ apis: ["setTimeout", "setInterval", "setImmediate", "Date"] });
+  t.mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
   return {
     tick(ms) {
       t.mock.timers.tick(ms);

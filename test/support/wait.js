@@ -1,5 +1,8 @@
 /** Waits that always end: nothing in a test may hang. */
 
+// Taken at load: a test may put the timers of this process under a fake clock, and these waits must still end.
+const { setTimeout, clearTimeout } = globalThis;
+
 /** How long anything may take, in milliseconds; generous, because test machines are shared. */
 export const PATIENCE_MS = Number(process.env.TEST_PATIENCE_MS ?? 5000);
 
@@ -75,4 +78,9 @@ export class Inbox {
   drain() {
     return this.items.splice(0);
   }
+}
+
+/** Lets `ms` milliseconds pass by the real clock: only to place what a peer does in time, never to wait for a result. */
+export function pass(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
