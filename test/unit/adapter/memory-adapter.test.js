@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import fc from "fast-check";
+import { Adapter } from "../../../dist/server/adapter.js";
+import { MemoryAdapter } from "../../../dist/server/memory-adapter.js";
+import { connect, event, logRoomEvents, standIn, to } from "./stand-in.js";
+
+/** A socket of ours, as far as the adapter can tell. */
+function connectOwn(nsp, id) {
+  return connect(nsp, id, {
+    connected: true,
+    _writePrepared(frames, isVolatile) {
+      this.written.push({ frames, isVolatile });
+    },
+  });
+}
+
+it("writes one prepared message to all sockets of ours [ADP-19, BRO-11]", () => {
+  const nsp = standIn();
+  const adapter = new MemoryAdapter(nsp);
+  for (const id of ["s1", "s2"]) {
+    connectOwn(nsp, id);
+    adapter.addAll(id, new Set([id]));
+  }
+  adapter.broadcast(event("hello"), to([], [], { volatile: true, compress: false }));
+  const [one] = nsp.sockets.get("s1").written;
+  const [two] = nsp.sockets.get("s2").written;
+  assert.equal(one.frames[0], two.frames[0]);
+  assert.equal(one.frames[0].data, '{"type":2,"data":["hello"],"nsp":"/"}');
+  assert.equal(one.frames[0].compress, false);
+  assert.equal(one.isVolatile, true);
+});
+
+it("falls back to the client when a parser gives what cannot be prepared [ADP-30, ADP-35]", () => {
+  const nsp = standIn([], { encode: () => [new Uint8Array([1])] });
+  const adapter = new MemoryAdapter(nsp);
+  connectOwn(nsp, "s1");
+  adapter.addAll("s1", new Set(["s1"]));
+  adapter.broadcast(event("hello"), to());
+  assert.deepEqual(nsp.sockets.get("s1").written[0].options, { preEncoded: true, volatile: undefined, compress: undefined });
+});
+
+it("serves our own sockets and others side by side [MEM-7, ADP-30]", () => {
+  const nsp = standIn(["foreign"]);
+  const adapter = new MemoryAdapter(nsp);
+  connectOwn(nsp, "own");
+  for (const id of ["own", "foreign"]) adapter.addAll(id, new Set([id]));
+  adapter.broadcast(event("hello"), to());
+  assert.ok(nsp.sockets.get("own").written[0].frames[0].data.includes("hello"));
+  assert.ok(nsp.sockets.get("foreign").written[0].frames[0].includes("hello"));
+});
+
+it("doesn't hold on to a socket that is gone [ADP-31]", async () => {
+  const nsp = standIn();
+  const adapter = new MemoryAdapter(nsp);
+  const old = connectOwn(nsp, "s1");
+  adapter.addAll("s1", new Set(["s1", "a"]));
+  assert.deepEqual(await adapter.fetchSockets(to(["a"])), [old]);
+  old.connected = false;
+  nsp.sockets.delete("s1");
+  assert.deepEqual(await adapter.fetchSockets(to(["a"])), []);
+  const next = connectOwn(nsp, "s1");
+  assert.deepEqual(await adapter.fetchSockets(to(["a"])), [next]);
+});
+
+it("notices whoever watches by replacing emit [MEM-9]", () => {
+  const adapter = new MemoryAdapter(standIn());
+  const seen = [];
+  adapter.emit = (...args) => seen.push(args);
+  adapter.addAll("s1", new Set(["s1"]));
+  assert.deepEqual(seen, [["create-room", "s1"], ["join-room", "s1", "s1"]]);
+});
+
+it("agrees with the plain maps of the base class, whatever happens, viewed or not [ADP-11, ADP-12, ADP-31, ADP-40]", () => {
+  const ids = ["s1", "s2", "s3", "s4"];
+  const names = [...ids, "a", "b", "c", 1];
+  const id = fc.constantFrom(...ids);
+  const room = fc.constantFrom(...names);
+  const rooms = fc.uniqueArray(room, { maxLength: 4 });
+  const step = fc.oneof(
+    fc.tuple(fc.constant("addAll"), id, rooms),
+    fc.tuple(fc.constant("del"), id, room),
+    fc.tuple(fc.constant("delAll"), id),
+    fc.tuple(fc.constant("select"), rooms, rooms),
+    fc.tuple(fc.constantFrom("viewRooms", "viewSids", "viewOne"), id),
+    fc.tuple(fc.constant("listen")),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const [plain, memory] = [Adapter, MemoryAdapter].map((AdapterClass) => new AdapterClass(standIn(ids)));
+      const logs = [];
+      for (const [verb, first, second] of steps) {
+        if (verb === "listen") logs.push([logRoomEvents(plain), logRoomEvents(memory)]);
+        else if (verb === "viewRooms") sameRooms(plain.rooms, memory.rooms);
+        else if (verb === "viewSids") assert.deepStrictEqual(memory.sids, plain.sids);
+        else if (verb === "viewOne") {
+          assert.deepStrictEqual([...(memory.socketRooms(first) ?? "-")], [...(plain.socketRooms(first) ?? "-")]);
+        } else if (verb === "select") {
+          const chosen = [plain, memory].map((adapter) => adapter._select(to(first, second)).map((socket) => socket.id));
+          assert.deepEqual(chosen[1], chosen[0]);
+        } else for (const adapter of [plain, memory]) adapter[verb](first, verb === "addAll" ? new Set(second) : second);
+      }
+      sameRooms(plain.rooms, memory.rooms);
+      for (const [expected, actual] of logs) assert.deepEqual(actual, expected);
+    }),
+    { numRuns: 2000 },
+  );
+
+  function sameRooms(expected, actual) {
+    assert.deepStrictEqual(actual, expected);
+    for (const [name, members] of expected) assert.deepEqual([...actual.get(name)], [...members]);
+  }
+});
