@@ -1,4 +1,4 @@
-import type { EnginePacketType } from "../protocol/engine-packet";
+import { codeOf, type EnginePacketType } from "../protocol/engine-packet";
 
 /** Called once, when the transport reports that the packet was written; gets the transport. */
 export type SendCallback = (transport: unknown) => void;
@@ -14,7 +14,6 @@ export interface SendOptions {
 }
 
 const SHORT_LENGTH_MAX = 125;
-const TYPE_CODES = { open: "0", close: "1", ping: "2", pong: "3", message: "4", upgrade: "5", noop: "6", error: "", raw: "" } as const;
 
 /**
  * One outgoing packet on its way to one or many connections: the queue entry of a session.
@@ -81,7 +80,7 @@ export class Prepared {
 
   /** The character that tells the packet's type on the wire; nothing for a raw form. */
   get typeCode(): string {
-    return TYPE_CODES[this.type];
+    return codeOf(this.type);
   }
 
   /** The packet as users see it in `packetCreate`, `flush` and `writeBuffer`. */

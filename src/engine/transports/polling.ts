@@ -3,6 +3,7 @@ import { parse } from "node:querystring";
 import { decodePacket } from "../../protocol/engine-packet";
 import { decodePayloadV3, encodePayloadV3 } from "../../protocol/legacy/payload";
 import { encodePayload } from "../../protocol/polling-payload";
+import { hasListeners } from "../../support/lean-emitter";
 import { runInRoot } from "../../support/tick";
 import type { BodyOutcome, Exchange, ResponseHeaders } from "../host";
 import { schedule, unschedule, type Flushable } from "../flush";
@@ -182,7 +183,9 @@ export class PollingTransport extends Transport implements Flushable {
     this.poll = exchange;
     exchange.onClose = () => this.onPollGone(exchange);
     this.writable = true;
+    if (hasListeners(this, "ready")) this.emit("ready");
     this.owner?.onTransportReady();
+    this.writePending(); // what waited goes out at once: the next poll may stand in the same chunk
     if (this.writable && this.onClosed !== null) this.finishClose([NOOP, CLOSE]);
   }
 

@@ -1,6 +1,7 @@
 // Step of the walks "a frame in" (from a wire, to the session) and "an emit out" (from the session, to a wire).
 import { decodePacket } from "../../protocol/engine-packet";
 import { decodePacketV3, encodeBinaryV3 } from "../../protocol/legacy/packet";
+import { hasListeners } from "../../support/lean-emitter";
 import type { WireListener } from "../host";
 import { Prepared } from "../prepared";
 import { Transport } from "../transport";
@@ -97,6 +98,7 @@ export class WebSocketTransport extends Transport implements WireListener {
 
   onWireWritten(): void {
     this.writable = this.readyState === "open";
+    if (hasListeners(this, "ready")) this.emit("ready");
     this.owner?.onTransportWritten();
   }
 
