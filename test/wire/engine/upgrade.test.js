@@ -324,19 +324,21 @@ test("closes the candidate when the poll side closes first [ENG-150]", async (t)
   await ws.closed();
 });
 
-test("ignores what the retired transport still receives [ENG-152]", async (t) => {
+test("ignores what the retired transport still receives, and how its connections end [ENG-152]", async (t) => {
   const { port, client, session } = await pollingPair(t);
   const seen = messages(session);
-  const old = session.transport;
-  const ws = await client.upgrade();
+  const ready = once(session.transport, "ready");
+  const poll = client.get();
+  await ready;
+  const ws = await client.candidate();
+  ws.send("5");
+  assert.equal((await poll).text, "1");
+  const data = once(session, "data");
   ws.send("4on the socket");
-  await once(session, "data");
-  old.emit("packet", { type: "message", data: "on the retired one" });
-  old.emit("error", new Error("late"));
-  old.emit("close");
+  await data;
+  assert.equal((await http(port, { method: "POST", path: client.url(), body: "4too late" })).status, 400);
   assert.deepEqual(seen, ["on the socket"]);
   assert.equal(session.readyState, "open");
-  assert.equal((await http(port, { path: client.url() })).status, 400);
 });
 
 test("keeps the session when a post is still being received at the switch [ENG-153]", async (t) => {
