@@ -17,7 +17,9 @@ import { Session } from "./session";
 import type { SessionHost } from "./session-host";
 import type { Transport, TransportName } from "./transport";
 import type { PollingSettings } from "./transports/polling";
+import type { WebTransportSession } from "./transports/webtransport";
 import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, verify, type Refusal } from "./verification";
+import { awaitHandshake } from "./webtransport-handshake";
 
 const debug = debugModule("engine");
 
@@ -88,6 +90,32 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
    */
   generateId(_req: EngineRequest): string | PromiseLike<string> {
     return generateId();
+  }
+
+  /**
+   * Takes a WebTransport session of the user's HTTP/3 server: a new session of ours, or the upgrade of one.
+   * It is closed when `webtransport` isn't enabled, when a middleware is registered (there is no request to run it on), or when
+   * the client doesn't open a stream and send its first packet within `upgradeTimeout`.
+   */
+  async onWebTransportSession(session: WebTransportSession): Promise<void> {
+    if (this.middlewares.length > 0 || !this.opts.transports.includes("webtransport")) {
+      debug("closing a WebTransport session: not enabled, or middlewares are registered");
+      session.closed.then(undefined, () => {});
+      session.close();
+      return;
+    }
+    const { upgradeTimeout, maxHttpBufferSize } = this.opts;
+    const handshake = await awaitHandshake(session, { timeoutMs: upgradeTimeout, maxPayloadBytes: Number(maxHttpBufferSize) });
+    if (handshake === null) return;
+    const { transport, request } = handshake;
+    if (request.kind === "open") {
+      this.openSession(generateId(), transport, null);
+    } else {
+      const found = this.findSession(request.sid);
+      if (found === undefined || found.protocol !== 4) return transport.abort();
+      found.maybeUpgrade(transport);
+    }
+    transport.start();
   }
 
   /** Ends every session at once (`forced close`) and stops taking WebSockets; the HTTP server is left as it is. */

@@ -3,6 +3,8 @@
  */
 import { PollingTransport } from "../engine/transports/polling";
 import { WebSocketTransport } from "../engine/transports/websocket";
+import { WebTransportTransport } from "../engine/transports/webtransport";
+import * as engineParser from "./engine-parser";
 
 export { Server, attach, listen } from "../engine/hosts/node-http";
 export { BaseServer, type ErrorCallback } from "../engine/engine";
@@ -10,8 +12,11 @@ export { Session as Socket } from "../engine/session";
 export { Transport } from "../engine/transport";
 export type { AttachOptions, CookieOptions, ServerOptions } from "../engine/options";
 export type { LimitOptions } from "../engine/limits";
+export type { WebTransportSession, WebTransportStream } from "../engine/transports/webtransport";
 
 /** The transports by name. */
-export const transports = { polling: PollingTransport, websocket: WebSocketTransport };
+export const transports = { polling: PollingTransport, websocket: WebSocketTransport, webtransport: WebTransportTransport };
+/** Codecs of packets and payloads. */
+export const parser = engineParser;
 /** Revision of the Engine.IO protocol. */
 export const protocol = 4;
