@@ -58,7 +58,7 @@ export class PendingRequest {
       this.missing === null
         ? `timeout reached: only ${this.answered.size} responses received out of ${this.expectedCount}`
         : `timeout reached: missing ${this.missing.size} responses`;
-    this.finish(new ClusterError("RC_ERR_CLUSTER_TIMEOUT", text));
+    this.finish(new ClusterError("RC_ERR_TIMEOUT", text));
   }
 }
 
