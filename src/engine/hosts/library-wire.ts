@@ -65,7 +65,7 @@ export class LibraryWire implements Wire, Flushable, BoundWebSocket {
     this.inFlight++;
     this.bytesInFlight += size;
     const onSent = (error?: Error | null): void => this.onSent(size, error);
-    if ((this.ws.readyState as number | undefined) !== undefined && this.ws.readyState !== OPEN) return;
+    if (!this.isOpen) return;
     if (this.compressionThreshold === null) this.ws.send(payload, onSent);
     else this.ws.send(payload, { compress: packet.compress && size >= this.compressionThreshold }, onSent);
   }
@@ -110,10 +110,16 @@ export class LibraryWire implements Wire, Flushable, BoundWebSocket {
     this.bytesInFlight -= size;
     this.bytesDone += size;
     if (error != null) {
-      if (this.ws.readyState === OPEN) this.listener?.onWireError(new Error("write error", { cause: error }));
+      if (this.isOpen) this.listener?.onWireError(new Error("write error", { cause: error }));
       return;
     }
     if (this.state === "blocked" && this.inFlight === 0) this.flushScheduled();
+  }
+
+  /** A minimal `wsEngine` tells no state: then every write is tried. */
+  private get isOpen(): boolean {
+    const state = this.ws.readyState as number | undefined;
+    return state === undefined || state === OPEN;
   }
 
   private settle(): void {
