@@ -1,0 +1,116 @@
+import { PacketType } from "../protocol/packet";
+import { nextTick } from "../support/tick";
+import type { Event, Socket, SocketPacket } from "./socket";
+
+type AnySocket = Socket<any, any, any, any>;
+
+const { ACK, BINARY_ACK } = PacketType;
+
+/** A packet on its way to a socket, and what the socket made of it. */
+class Arrival {
+  readonly socket: AnySocket | null;
+  readonly packet: SocketPacket;
+  next: Arrival | null = null;
+  event: Event | null = null;
+
+  constructor(socket: AnySocket | null, packet: SocketPacket) {
+    this.socket = socket;
+    this.packet = packet;
+  }
+}
+
+/**
+ * The packets of one connection that came in one go, between their decoding and their listeners.
+ *
+ * Two rounds in one tick: first each packet is handed to its socket (catch-all listeners, answers), then the listeners
+ * of the events run. A tick of its own for each packet and each event would give the same order. When user code throws,
+ * the rest has its turn in a new tick.
+ */
+export class Arrivals {
+  private first: Arrival | null = null;
+  private last: Arrival | null = null;
+  /** The packet being handed over, and the first one whose listeners haven't run. */
+  private current: Arrival | null = null;
+  private state: "collecting" | "handing over" | "raising" = "collecting";
+
+  /** Adds a packet; the first one schedules the rounds. @param socket null: `onUnclaimed` of the owner takes it */
+  add(socket: AnySocket | null, packet: SocketPacket, owner: ArrivalsOwner): void {
+    const arrival = new Arrival(socket, packet);
+    if (this.last === null) {
+      this.first = arrival;
+      nextTick(run, this, owner);
+    } else {
+      this.last.next = arrival;
+    }
+    this.last = arrival;
+  }
+
+  /** Whether a packet that passes `test` waits. */
+  some(test: (socket: AnySocket | null, packet: SocketPacket) => boolean): boolean {
+    for (let arrival = this.first; arrival !== null; arrival = arrival.next) {
+      if (test(arrival.socket, arrival.packet)) return true;
+    }
+    return false;
+  }
+
+  /** Puts an event in for the second round; false if it isn't the first one of the packet that is being handed over. */
+  raiseLater(socket: AnySocket, event: Event): boolean {
+    const { current } = this;
+    if (this.state !== "handing over" || current === null || current.socket !== socket || current.event !== null) return false;
+    current.event = event;
+    return true;
+  }
+
+  /** @internal */
+  run(owner: ArrivalsOwner): void {
+    let isDone = false;
+    try {
+      this.handOver(owner);
+      this.raise();
+      isDone = true;
+    } finally {
+      if (!isDone) nextTick(run, this, owner);
+    }
+  }
+
+  private handOver(owner: ArrivalsOwner): void {
+    if (this.state === "collecting") {
+      this.state = "handing over";
+      this.current = this.first;
+      owner.onArrivalsTaken(this);
+    } else if (this.state === "handing over") {
+      this.current = this.current!.next; // the one before threw
+    }
+    if (this.state !== "handing over") return;
+    for (; this.current !== null; this.current = this.current.next) {
+      const { socket, packet } = this.current;
+      if (socket === null) owner.onUnclaimed(packet);
+      else if (socket.connected || packet.type === ACK || packet.type === BINARY_ACK) socket._onpacket(packet);
+    }
+    this.state = "raising";
+    this.current = this.first;
+    owner.onHandedOver();
+  }
+
+  private raise(): void {
+    while (this.current !== null) {
+      const { socket, event, next } = this.current;
+      this.current = next;
+      if (event !== null) socket!._raise(event);
+    }
+  }
+}
+
+/** The connection. */
+export interface ArrivalsOwner {
+  /** From now on packets are collected anew; `raiseLater` is open. */
+  onArrivalsTaken(arrivals: Arrivals): void;
+  /** `raiseLater` is closed. */
+  onHandedOver(): void;
+  /** A packet that had to wait for those before it. */
+  onUnclaimed(packet: SocketPacket): void;
+}
+
+function run(arrivals: Arrivals, owner: ArrivalsOwner): void {
+  arrivals.run(owner);
+}

@@ -1,0 +1,50 @@
+import { createServer, type IncomingMessage, type Server as HTTPServer, type ServerResponse } from "node:http";
+import type { Http2SecureServer, Http2Server } from "node:http2";
+import type { Server as HTTPSServer } from "node:https";
+import cors from "cors";
+import { UsageError } from "../errors";
+import { ClientFiles, type CorsMiddleware } from "./client-files";
+import type { ServerOptions } from "./options";
+
+/** The servers that Socket.IO can be attached to. */
+export type TServerInstance = HTTPServer | HTTPSServer | Http2SecureServer | Http2Server;
+
+/**
+ * Gives the HTTP server to attach to.
+ * @param target  a server, or a port to listen on, at once, with one of our own
+ * @throws UsageError RC_ERR_ARGUMENT on a request handler, such as an Express application
+ */
+export function httpServerOf(target: TServerInstance | number | string): TServerInstance {
+  if (typeof target === "function") {
+    throw new UsageError(
+      "RC_ERR_ARGUMENT",
+      "You are trying to attach socket.io to an express request handler function. Please pass a http.Server instance.",
+    );
+  }
+  const port = typeof target === "string" && target.trim() !== "" ? Number(target) : target;
+  if (typeof port !== "number") return target as TServerInstance;
+  if (Number.isNaN(port)) throw new UsageError("RC_ERR_ARGUMENT", `expected an HTTP server or a port, met ${JSON.stringify(target)}`);
+  return createServer(refuse).listen(port);
+}
+
+/** Whether the first argument of a constructor is options rather than something to attach to. */
+export function isOptions(target: unknown): target is Partial<ServerOptions> {
+  return typeof target === "object" && target !== null && !("listen" in target && target.listen);
+}
+
+/** What isn't ours, on a server of our own. */
+function refuse(_request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(404).end();
+}
+
+/** Puts the client files in front of the listeners that a server has. */
+export function serveClientFiles(server: TServerInstance, paths: readonly string[], corsOption: ServerOptions["cors"]): void {
+  const files = new ClientFiles(paths, corsOption ? (cors(corsOption as cors.CorsOptions) as CorsMiddleware) : null);
+  const host = server as HTTPServer;
+  const listeners = host.listeners("request").slice();
+  host.removeAllListeners("request");
+  host.on("request", (request, response) => {
+    if (files.handle(request, response)) return;
+    for (const listener of listeners) listener.call(host, request, response);
+  });
+}

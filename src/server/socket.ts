@@ -1,0 +1,664 @@
+import { EventEmitter } from "node:events";
+import type { IncomingMessage } from "node:http";
+import createDebug from "debug";
+import { UsageError } from "../errors";
+import { PacketType } from "../protocol/packet";
+import { generateId } from "../support/ids";
+import { nextTick } from "../support/tick";
+import type { Prepared } from "../engine/prepared";
+import type { Adapter, BroadcastFlags, Room, Session, SocketId } from "./adapter";
+import { expectAck, type AckCallback } from "./acks";
+import { BroadcastOperator } from "./broadcast";
+import { callAll, withListener, withoutListener, type CatchAllListener, type CatchAllListeners } from "./catch-all";
+import type { Client } from "./connection";
+import { RECOVERABLE_REASONS, type DisconnectReason } from "./disconnect-reason";
+import {
+  StrictEventEmitter,
+  type AllButLast,
+  type DecorateAcknowledgements,
+  type DecorateAcknowledgementsWithMultipleResponses,
+  type DefaultEventsMap,
+  type EventNames,
+  type EventNamesWithAck,
+  type EventParams,
+  type EventsMap,
+  type FirstNonErrorArg,
+  type Last,
+} from "./events";
+import { describeHandshake, type Handshake } from "./handshake";
+import { MemoryAdapter } from "./memory-adapter";
+import type { Namespace } from "./namespace";
+import { warnJoinCallback } from "./removed-api";
+import { RESERVED_EVENTS, reservedEventError, type SocketReservedEventsMap } from "./reserved-events";
+import type { Server } from "./server";
+
+/*
+ * Walks "a frame in" and "an emit out": gets packets from `connection.ts` and raises them as events; turns what is
+ * emitted into packets and hands them to `connection.ts`.
+ */
+
+const debug = createDebug("socket.io:socket");
+const emitLocally = EventEmitter.prototype.emit;
+
+const { CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK } = PacketType;
+
+/** An event as socket middlewares see it: its name, its arguments, perhaps the function that answers it. */
+export type Event = [string, ...any[]];
+
+/** Judges an event: `next()` lets it pass, `next(error)` drops it and raises `error` on the socket. */
+export type SocketMiddleware = (event: Event, next: (err?: Error) => void) => void;
+
+/** A Socket.IO packet on its way in or out. */
+export interface SocketPacket {
+  type: number;
+  nsp?: string;
+  data?: any;
+  id?: number | undefined;
+}
+
+/**
+ * One client in one namespace.
+ *
+ *     joining --middlewares passed--> connected --_onclose--> leaving (listeners of "disconnecting") --> left
+ *     joining --refused, or connection lost--> left
+ *
+ * Events: those the client sends, `disconnecting(reason, description)`, `disconnect(reason, description)`,
+ * `error(error)`. `emit` does not raise events here: it sends them to the client.
+ */
+export class Socket<
+  ListenEvents extends EventsMap = DefaultEventsMap,
+  EmitEvents extends EventsMap = ListenEvents,
+  ServerSideEvents extends EventsMap = DefaultEventsMap,
+  SocketData = any,
+> extends StrictEventEmitter<ListenEvents, EmitEvents, SocketReservedEventsMap> {
+  // Who it is
+  /** The namespace. */
+  readonly nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents>;
+  /** The connection, which sockets of other namespaces may share. */
+  readonly client: Client<ListenEvents, EmitEvents, ServerSideEvents>;
+  /** Public id: 20 characters of `[A-Za-z0-9_-]`, unguessable. Also the name of the socket's own room. */
+  readonly id: SocketId;
+  /** Whether this socket takes up an earlier one, with its id, rooms and data. */
+  readonly recovered: boolean;
+  private readonly pid: string;
+
+  // Where it stands
+  /** @internal */ _state: "joining" | "connected" | "leaving" | "left";
+  private _flags: BroadcastFlags | null;
+
+  // What it keeps, made when first needed
+  private _data: SocketData | undefined;
+  private _acks: Map<number, AckCallback> | null;
+  private _middlewares: SocketMiddleware[] | null;
+  private _anyListeners: CatchAllListeners;
+  private _anyOutgoingListeners: CatchAllListeners;
+  private readonly _auth: { [key: string]: any };
+  private readonly _issuedMs: number;
+  private _handshake: Handshake | null;
+
+  /** For the namespace. */
+  constructor(
+    nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents>,
+    client: Client<ListenEvents, EmitEvents, ServerSideEvents>,
+    auth: Record<string, unknown>,
+    previousSession?: Session,
+  ) {
+    super();
+    (this as unknown as { _eventsCount: number })._eventsCount = 1; // the listener of "error", see below
+    this.nsp = nsp;
+    this.client = client;
+    if (previousSession !== undefined) {
+      this.id = previousSession.sid;
+      this.recovered = true;
+      this.pid = previousSession.pid;
+    } else {
+      this.id = client.conn.protocol === 3 ? legacyId(nsp.name, client.conn.id) : generateId();
+      this.recovered = false;
+      this.pid = nsp.server._recovery === null ? "" : generateId();
+    }
+    this._state = "joining";
+    this._flags = null;
+    this._data = previousSession === undefined ? undefined : (previousSession.data as SocketData);
+    this._acks = null;
+    this._middlewares = null;
+    this._anyListeners = null;
+    this._anyOutgoingListeners = null;
+    this._auth = auth;
+    this._issuedMs = Date.now();
+    this._handshake = null;
+  }
+
+  // Attributes
+
+  /** What was known at the handshake: headers, query, address, and what the client sent along as `auth`. */
+  get handshake(): Handshake {
+    return (this._handshake ??= describeHandshake(this.client.conn, this._auth, this._issuedMs));
+  }
+
+  /** A place for the program's own values; also seen by `fetchSockets()` on other servers. Initially `{}`. */
+  get data(): SocketData {
+    return (this._data ??= {} as SocketData);
+  }
+
+  set data(value: SocketData) {
+    this._data = value;
+  }
+
+  /** Whether events can be exchanged. */
+  get connected(): boolean {
+    return this._state === "connected" || this._state === "leaving";
+  }
+
+  /** The contrary of `connected`. */
+  get disconnected(): boolean {
+    return !this.connected;
+  }
+
+  /** The request that opened the connection. */
+  get request(): IncomingMessage {
+    return this.client.request;
+  }
+
+  /** The engine's socket beneath: `conn.id`, `conn.transport.name`, events `upgrade`, `packet`, `drain`, `close`. */
+  get conn(): Client<any, any, any>["conn"] {
+    return this.client.conn;
+  }
+
+  /** The rooms it is in; empty after the disconnection. To be read, not written. */
+  get rooms(): Set<Room> {
+    return this.adapter.socketRooms(this.id) ?? new Set();
+  }
+
+  /** @internal */
+  get server(): Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+    return this.nsp.server as Server<any, any, any, any>;
+  }
+
+  /** @internal */
+  get adapter(): Adapter {
+    return this.nsp.adapter;
+  }
+
+  /** Callbacks that wait for answers, by packet id; adapters add theirs. @internal */
+  get acks(): Map<number, AckCallback> {
+    return (this._acks ??= new Map());
+  }
+
+  /** Flags of the next emission. @internal */
+  get flags(): BroadcastFlags {
+    return (this._flags ??= {});
+  }
+
+  set flags(value: BroadcastFlags) {
+    this._flags = value;
+  }
+
+  /** Middlewares, in order. @internal */
+  get fns(): SocketMiddleware[] {
+    return (this._middlewares ??= []);
+  }
+
+  set fns(value: SocketMiddleware[]) {
+    this._middlewares = value;
+  }
+
+  // Emitting to this client
+
+  /**
+   * Sends an event to this client.
+   *
+   * With a function in last place the client is asked for an answer: it gets the answer's values, after
+   * `timeout(ms)` with an error (or null) in front.
+   * @returns true; also when the client is gone and the event is dropped
+   * @throws  UsageError RC_ERR_RESERVED_EVENT; what the encoder throws on values it cannot encode
+   */
+  override emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
+  override emit(...data: any[]): boolean {
+    if (RESERVED_EVENTS.has(data[0])) throw reservedEventError(data[0]);
+    const flags = this._takeFlags();
+    const callback = data.length > 1 ? data[data.length - 1] : undefined;
+    if (typeof callback === "function") {
+      data.length--;
+      this._emitExpectingAck(data, callback, flags);
+      return true;
+    }
+    const packet: SocketPacket = { type: EVENT, nsp: this.nsp.name, data };
+    if (this.nsp.server._recovery !== null && this._state !== "joining") {
+      this._emitRecoverably(packet, flags);
+      return true;
+    }
+    if (this._anyOutgoingListeners !== null) this.notifyOutgoingListeners(packet);
+    if (this._state === "joining" || this._state === "connected") this.packet(packet, flags);
+    return true;
+  }
+
+  /**
+   * Sends an event to this client and gives its answer.
+   * @returns the first value of the answer; after `timeout(ms)` it rejects when the time is over, otherwise it waits
+   */
+  emitWithAck<Ev extends EventNamesWithAck<EmitEvents>>(
+    ev: Ev,
+    ...args: AllButLast<EventParams<EmitEvents, Ev>>
+  ): Promise<FirstNonErrorArg<Last<EventParams<EmitEvents, Ev>>>>;
+  emitWithAck(...data: any[]): Promise<any> {
+    const withError = this._flags?.timeout !== undefined;
+    return new Promise((resolve, reject) => {
+      data.push(withError ? (error: Error | null, value: unknown) => (error ? reject(error) : resolve(value)) : resolve);
+      (this.emit as (...data: any[]) => boolean)(...data);
+    });
+  }
+
+  /**
+   * Sends an event named `message`.
+   * @returns the socket
+   */
+  send(...args: EventParams<EmitEvents, "message">): this {
+    (this.emit as (...data: any[]) => boolean)("message", ...args);
+    return this;
+  }
+
+  /** Same as `send`. */
+  write(...args: EventParams<EmitEvents, "message">): this {
+    (this.emit as (...data: any[]) => boolean)("message", ...args);
+    return this;
+  }
+
+  private _emitExpectingAck(data: any[], callback: AckCallback, flags: BroadcastFlags | null): void {
+    const id = this.nsp._ids++;
+    const packet: SocketPacket = { type: EVENT, nsp: this.nsp.name, data, id };
+    if (this._anyOutgoingListeners !== null) this.notifyOutgoingListeners(packet);
+    expectAck(this, id, callback, flags?.timeout);
+    if (this._state !== "joining" && this._state !== "connected") return;
+    try {
+      this.packet(packet, flags);
+    } catch (error) {
+      this._forgetAck(id);
+      throw error;
+    }
+  }
+
+  /** With recovery, events go through the adapter, which keeps them for a client that is away for a moment. */
+  private _emitRecoverably(packet: SocketPacket, flags: BroadcastFlags | null): void {
+    if (!this.connected && this._anyOutgoingListeners !== null) this.notifyOutgoingListeners(packet);
+    this.adapter.broadcast(packet, { rooms: new Set([this.id]), except: new Set(), flags: flags ?? {} });
+  }
+
+  private _takeFlags(): BroadcastFlags | null {
+    const flags = this._flags;
+    if (flags !== null) this._flags = null;
+    return flags;
+  }
+
+  // Modifiers of the next emission
+
+  /**
+   * Tells transports that negotiated compression whether to use it for the next event. Default `true`.
+   * @returns the socket
+   */
+  compress(compress: boolean): this {
+    this.flags.compress = compress;
+    return this;
+  }
+
+  /** Marks the next event as one that may get lost: when it cannot leave right now, it is dropped. */
+  get volatile(): this {
+    this.flags.volatile = true;
+    return this;
+  }
+
+  /**
+   * Limits the time that the client has for its answer to the next event.
+   * @param timeout  milliseconds
+   * @returns the socket
+   */
+  timeout(timeout: number): Socket<ListenEvents, DecorateAcknowledgements<EmitEvents>, ServerSideEvents, SocketData> {
+    this.flags.timeout = timeout;
+    return this as unknown as Socket<ListenEvents, DecorateAcknowledgements<EmitEvents>, ServerSideEvents, SocketData>;
+  }
+
+  // Emitting to others
+
+  /**
+   * Targets the sockets of rooms, this one excepted.
+   * @param room  a room or an array of rooms
+   * @returns a new target
+   */
+  to(room: Room | Room[]): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
+    return this._others().to(room);
+  }
+
+  /** Same as `to`. */
+  in(room: Room | Room[]): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
+    return this._others().to(room);
+  }
+
+  /**
+   * Targets everybody but this socket and those in one of these rooms.
+   * @param room  a room or an array of rooms
+   * @returns a new target
+   */
+  except(room: Room | Room[]): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
+    return this._others().except(room);
+  }
+
+  /** Targets everybody but this socket. */
+  get broadcast(): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
+    return this._others();
+  }
+
+  /** Targets everybody on this server but this socket. */
+  get local(): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
+    return this._others().local;
+  }
+
+  private _others(): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
+    return new BroadcastOperator(this.adapter, new Set(), new Set([this.id]), this._takeFlags() ?? {});
+  }
+
+  // Rooms
+
+  /**
+   * Joins rooms; a no-op once disconnected.
+   * @param rooms  a room or an array of rooms
+   * @returns what the adapter gives: nothing with the in-memory one, perhaps a promise with others
+   */
+  join(rooms: Room | Array<Room>): Promise<void> | void {
+    if (this._state === "left") return undefined;
+    if (arguments.length > 1 && typeof arguments[1] === "function") warnJoinCallback("join");
+    const adapter = this.adapter;
+    if (typeof rooms === "string" && adapter.addAll === MemoryAdapter.prototype.addAll) {
+      return (adapter as MemoryAdapter)._add(this.id, rooms);
+    }
+    return adapter.addAll(this.id, new Set(Array.isArray(rooms) ? rooms : [rooms]));
+  }
+
+  /**
+   * Leaves a room.
+   * @returns what the adapter gives
+   */
+  leave(room: Room): Promise<void> | void {
+    if (arguments.length > 1 && typeof arguments[1] === "function") warnJoinCallback("leave");
+    return this.adapter.del(this.id, room);
+  }
+
+  /** Leaves all rooms, its own included. @internal */
+  leaveAll(): void {
+    this.adapter.delAll(this.id);
+  }
+
+  // Listening
+
+  /**
+   * Adds a middleware: it runs for each event of the client, after those added before, before the event's listeners.
+   * @param fn  calls `next()` or `next(error)`; the array it gets may be changed
+   * @returns the socket
+   */
+  use(fn: SocketMiddleware): this {
+    if (typeof fn !== "function") throw new UsageError("RC_ERR_ARGUMENT", `socket.use: expected a function, met ${typeof fn}`);
+    this.fns.push(fn);
+    return this;
+  }
+
+  /**
+   * Adds a listener of every event of the client; it gets the event's name and arguments.
+   * @returns the socket
+   */
+  onAny(listener: (...args: any[]) => void): this {
+    this._anyListeners = withListener(this._anyListeners, listener, "last");
+    return this;
+  }
+
+  /** The same, in front of the others. */
+  prependAny(listener: (...args: any[]) => void): this {
+    this._anyListeners = withListener(this._anyListeners, listener, "first");
+    return this;
+  }
+
+  /**
+   * Removes a listener of every event.
+   * @param listener  if left out, all of them
+   * @returns the socket
+   */
+  offAny(listener?: (...args: any[]) => void): this {
+    this._anyListeners = withoutListener(this._anyListeners, listener);
+    return this;
+  }
+
+  /** The listeners of every event, in the order of their turn. */
+  listenersAny(): ((...args: any[]) => void)[] {
+    return this._anyListeners ?? [];
+  }
+
+  /**
+   * Adds a listener of everything sent to the client, by `emit` here or by a broadcast; it gets the event's name and arguments.
+   * @returns the socket
+   */
+  onAnyOutgoing(listener: (...args: any[]) => void): this {
+    this._anyOutgoingListeners = withListener(this._anyOutgoingListeners, listener, "last");
+    return this;
+  }
+
+  /** The same, in front of the others. */
+  prependAnyOutgoing(listener: (...args: any[]) => void): this {
+    this._anyOutgoingListeners = withListener(this._anyOutgoingListeners, listener, "first");
+    return this;
+  }
+
+  /**
+   * Removes a listener of everything sent.
+   * @param listener  if left out, all of them
+   * @returns the socket
+   */
+  offAnyOutgoing(listener?: (...args: any[]) => void): this {
+    this._anyOutgoingListeners = withoutListener(this._anyOutgoingListeners, listener);
+    return this;
+  }
+
+  /** The listeners of everything sent, in the order of their turn. */
+  listenersAnyOutgoing(): CatchAllListener[] {
+    return this._anyOutgoingListeners ?? [];
+  }
+
+  /** Shows a packet that a broadcast brings to the listeners of everything sent. @internal */
+  notifyOutgoingListeners(packet: SocketPacket): void {
+    if (this._anyOutgoingListeners !== null) callAll(this._anyOutgoingListeners, this, packet.data);
+  }
+
+  // Coming and going
+
+  /**
+   * Disconnects from the namespace.
+   * @param close  whether the connection is closed as well, and with it the client's sockets in other namespaces
+   * @returns the socket
+   */
+  disconnect(close: boolean = false): this {
+    if (this._state !== "connected") return this;
+    if (close) {
+      this.client._disconnect();
+    } else {
+      this.packet({ type: DISCONNECT, nsp: this.nsp.name });
+      this._onclose("server namespace disconnect");
+    }
+    return this;
+  }
+
+  /** The namespace has admitted the socket: joins its own room and answers the client. @internal */
+  _onconnect(previousSession: Session | null): void {
+    this._state = "connected";
+    void this.join(this.id);
+    if (previousSession !== null) {
+      for (const data of previousSession.missedPackets) this.packet({ type: EVENT, nsp: this.nsp.name, data });
+    }
+    const reply: SocketPacket = { type: CONNECT, nsp: this.nsp.name };
+    if (this.conn.protocol !== 3) reply.data = this.pid === "" ? { sid: this.id } : { sid: this.id, pid: this.pid };
+    this.packet(reply);
+  }
+
+  /** Ends the socket, whatever the cause. @internal */
+  _onclose(reason: DisconnectReason, description?: any): this | undefined {
+    if (this._state !== "connected") return undefined;
+    if (debug.enabled) debug("%s leaves %s: %s", this.id, this.nsp.name, reason);
+    this._state = "leaving";
+    // Whatever a listener or an adapter throws: it goes on to the caller, and the socket is gone.
+    try {
+      emitLocally.call(this, "disconnecting", reason, description);
+    } finally {
+      try {
+        if (this.nsp.server._recovery !== null && RECOVERABLE_REASONS.has(reason)) this._persist();
+      } finally {
+        this._cleanup();
+        this.client._remove(this);
+        emitLocally.call(this, "disconnect", reason, description);
+      }
+    }
+    return undefined;
+  }
+
+  /** Hands what is needed for a return to the adapter. @internal */
+  _persist(): void {
+    void this.adapter.persistSession({ sid: this.id, pid: this.pid, rooms: [...this.rooms], data: this.data });
+  }
+
+  /** Leaves all rooms and the namespace, for good. @internal */
+  _cleanup(): void {
+    this.leaveAll();
+    this.nsp._remove(this as Socket<any, any, any, any>);
+    this._state = "left";
+  }
+
+  // Packets out
+
+  /** Tells the client that it may not join. @internal */
+  _error(payload: any): void {
+    this.packet({ type: CONNECT_ERROR, nsp: this.nsp.name, data: payload });
+  }
+
+  /** Writes a packet to the connection. @internal */
+  packet(packet: SocketPacket, flags: BroadcastFlags | null = null): void {
+    if (packet.nsp === undefined) packet.nsp = this.nsp.name;
+    this.client._packet(packet, flags);
+  }
+
+  /** Writes the messages of a broadcast. Hot: once per recipient. @internal */
+  _writePrepared(messages: readonly Prepared[], isVolatile: boolean): void {
+    if (this._state === "connected") this.client._writePrepared(messages, isVolatile);
+  }
+
+  /** Gives the function that answers packet `id`, once. @internal */
+  ack(id: number): (...args: any[]) => void {
+    let isSent = false;
+    return (...args) => {
+      if (isSent) return;
+      isSent = true;
+      if (this._state !== "left") this.packet({ type: ACK, nsp: this.nsp.name, data: args, id });
+    };
+  }
+
+  // Packets in
+
+  /** Takes a packet of the client. Hot: once per packet. @internal */
+  _onpacket(packet: SocketPacket): void {
+    switch (packet.type) {
+      case EVENT:
+      case BINARY_EVENT:
+        this.onevent(packet);
+        break;
+      case ACK:
+      case BINARY_ACK:
+        this.onack(packet);
+        break;
+      case DISCONNECT:
+        this.ondisconnect();
+        break;
+    }
+  }
+
+  /** Takes an event. Programs replace this method to see all events. @internal */
+  onevent(packet: SocketPacket): void {
+    let event: any[] = packet.data ?? [];
+    if (packet.id !== undefined && packet.id !== null) event = [...event, this.ack(packet.id)];
+    if (this._anyListeners !== null) callAll(this._anyListeners, this, event);
+    this.dispatch(event as Event);
+  }
+
+  /** Takes an answer; one that nobody waits for any more is ignored. @internal */
+  onack(packet: SocketPacket): void {
+    const id = packet.id as number;
+    const callback = this._acks?.get(id);
+    if (typeof callback !== "function") return;
+    this._acks!.delete(id);
+    callback.apply(this, packet.data);
+  }
+
+  /** Takes the client's wish to leave. @internal */
+  ondisconnect(): void {
+    this._onclose("client namespace disconnect");
+  }
+
+  /** Runs the middlewares, then the listeners of an event. @internal */
+  dispatch(event: Event): void {
+    const middlewares = this._middlewares;
+    if (middlewares !== null && middlewares.length > 0) this._runMiddlewares(event, middlewares.slice(), 0);
+    // What a catch-all listener has set as async context holds for the event's listeners: they get a tick of their own.
+    else if (this._anyListeners !== null || !this.client._raiseLater(this, event)) nextTick(raise, this, event);
+  }
+
+  private _runMiddlewares(event: Event, middlewares: SocketMiddleware[], at: number): void {
+    let isDone = false;
+    middlewares[at]!(event, (error) => {
+      if (isDone) return;
+      isDone = true;
+      if (error) nextTick(raiseError, this, error);
+      else if (at + 1 < middlewares.length) this._runMiddlewares(event, middlewares, at + 1);
+      else nextTick(raise, this, event);
+    });
+  }
+
+  /** Runs the listeners of an event, unless the socket has gone meanwhile. Hot: once per event. @internal */
+  _raise(event: Event): void {
+    if (this._state !== "connected") return;
+    if (event[0] === "error" && this.listenerCount("error") === 0) return; // a client must not be able to throw here
+    emitLocally.apply(this, event);
+  }
+
+  /** Raises `error`; without a listener nothing happens. @internal */
+  _onerror(error: Error): void {
+    if (this.listenerCount("error") > 0) emitLocally.call(this, "error", error);
+  }
+
+  /** @internal */
+  _forgetAck(id: number): void {
+    this._acks?.delete(id);
+  }
+}
+
+function raise(socket: Socket<any, any, any, any>, event: Event): void {
+  socket._raise(event);
+}
+
+function raiseError(socket: Socket<any, any, any, any>, error: Error): void {
+  socket._onerror(error);
+}
+
+/** Clients of Socket.IO 2 compute their id themselves. */
+function legacyId(namespace: string, engineId: string): SocketId {
+  return namespace === "/" ? engineId : `${namespace}#${engineId}`;
+}
+
+function ignoreError(): void {}
+
+/*
+ * Each socket has a listener of "error" from the start, that does nothing. The listener table that holds it is made
+ * when somebody first asks for the table, by whichever way: most of an idle server's sockets never get one.
+ */
+const TABLE = Symbol("listeners");
+(Socket.prototype as unknown as { [TABLE]: undefined })[TABLE] = undefined;
+Object.defineProperty(Socket.prototype, "_events", {
+  configurable: true,
+  get(this: { [TABLE]: object | undefined }): object {
+    return (this[TABLE] ??= Object.assign(Object.create(null) as object, { error: ignoreError }));
+  },
+  set(this: { [TABLE]: object | undefined }, table: object | undefined) {
+    this[TABLE] = table;
+  },
+});
