@@ -1,0 +1,2 @@
+/* The event-map types under the path that programs import them from. */
+export type * from "./server/events";
