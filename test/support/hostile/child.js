@@ -74,11 +74,11 @@ class Child {
     return within(Promise.race([answer, this.died()]), `the child to answer ${action}`, () => this.output, 15_000);
   }
 
-  /** The next report of this kind, without the kind; reports of other kinds before it are passed over. */
-  async report(kind, ms) {
+  /** The values of the next report of this kind, about `subject` if one is given; other reports before it are passed over. */
+  async report(kind, subject, ms) {
     for (;;) {
       const [met, ...values] = await this.reports.next(ms);
-      if (met === kind) return values;
+      if (met === kind && (subject === undefined || values[0] === subject)) return values;
     }
   }
 
@@ -146,10 +146,14 @@ class Bystander {
     return this.waiting.next(ms);
   }
 
+  /** Events that others caused are passed over. */
   async check(ms) {
     const id = (this.count += 1);
     this.ws.send(`42${id}["echo",${id}]`);
-    assert.equal(await this.next(ms), `43${id}[${id}]`);
+    let message;
+    do message = await this.next(ms);
+    while (typeof message !== "string" || message.startsWith("42"));
+    assert.equal(message, `43${id}[${id}]`);
   }
 }
 
@@ -169,10 +173,8 @@ export async function openAttacker(t, child, { query = "", join = "40" } = {}) {
 
 /** The report of the end of one engine session: `{ reason, description }`. */
 export async function sessionEnd(child, sid, ms) {
-  for (;;) {
-    const [met, reason, description] = await child.report("session close", ms);
-    if (met === sid) return { reason, description };
-  }
+  const [, reason, description] = await child.report("session close", sid, ms);
+  return { reason, description };
 }
 
 /** Fails when `after` is more than `ceiling` bytes above `before`. */
