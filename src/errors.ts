@@ -28,10 +28,6 @@ export class RoomcastError extends Error {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
   }
-
-  override get name(): string {
-    return this.constructor.name;
-  }
 }
 
 /** A peer broke the rules of the protocol; the connection ends with it. */

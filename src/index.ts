@@ -7,7 +7,7 @@ import type { ServerOptions } from "./server/options";
 import type { RemoteSocket } from "./server/remote-socket";
 import { Server } from "./server/server";
 import { Socket } from "./socket";
-import type { Event } from "./server/socket";
+import type { Event } from "./server/socket-middleware";
 
 /*
  * The public door. `require` gives a function that makes a server, with the classes as members; `import` the classes.

@@ -275,7 +275,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
     const { httpCompression, cookie } = this.opts;
     if (cookie) cookieFor(cookie as CookieOptions, ""); // a malformed name or attribute is met at start-up
     return {
-      maxPayloadBytes: this.opts.maxHttpBufferSize,
+      maxPayloadBytes: () => Number(this.opts.maxHttpBufferSize),
       compression: httpCompression ? new Compression(httpCompression as { threshold: number }) : null,
       decorateHeaders: (headers, exchange: Exchange, isHandshake) => this.decorateHeaders(headers, exchange.request, isHandshake),
       handshakeHeaders: (sid) => (cookie ? { "Set-Cookie": [cookieFor(cookie as CookieOptions, sid)] } : null),

@@ -22,13 +22,19 @@ export class KeptRequest {
   }
 }
 
+/** Node's own way of giving a message its headers; joins repeated ones by Node's rules. */
+interface HeaderTaker {
+  _addHeaderLines(rawHeaders: string[], count: number): void;
+}
+
 /** Gives the request itself, building it when only its essence was kept. */
 export function requestOf(kept: KeptRequest | EngineRequest): EngineRequest {
   if (!(kept instanceof KeptRequest)) return kept;
   const request = new IncomingMessage(kept.socket) as EngineRequest;
   request.method = "GET";
   request.url = kept.url;
-  request.rawHeaders = kept.rawHeaders === "" ? [] : kept.rawHeaders.split("\n");
+  const rawHeaders = kept.rawHeaders === "" ? [] : kept.rawHeaders.split("\n");
+  (request as unknown as HeaderTaker)._addHeaderLines(rawHeaders, rawHeaders.length);
   request.httpVersion = kept.httpVersion;
   const [major, minor] = kept.httpVersion.split(".");
   request.httpVersionMajor = Number(major);

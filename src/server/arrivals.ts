@@ -1,6 +1,8 @@
 import { PacketType } from "../protocol/packet";
 import { nextTick } from "../support/tick";
-import type { Event, Socket, SocketPacket } from "./socket";
+import type { Socket } from "./socket";
+import type { Event } from "./socket-middleware";
+import type { SocketPacket } from "./socket-packet";
 
 type AnySocket = Socket<any, any, any, any>;
 

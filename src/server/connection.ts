@@ -16,7 +16,9 @@ import type { DefaultEventsMap, EventsMap } from "./events";
 import { normaliseLegacyName, parseLegacyName } from "./legacy-name";
 import { RESERVED_EVENTS } from "./reserved-events";
 import type { Server } from "./server";
-import type { Event, Socket, SocketPacket } from "./socket";
+import type { Socket } from "./socket";
+import type { Event } from "./socket-middleware";
+import type { SocketPacket } from "./socket-packet";
 
 /*
  * Walks "a frame in" and "an emit out": gets messages from the engine's session, decodes them and hands the packets to

@@ -17,3 +17,8 @@ export function normaliseLegacyName(name: string): string | null {
     return null; // URL has no other way to say that it cannot parse
   }
 }
+
+/** The id of a socket of such a client, which computes it by itself. */
+export function legacyId(namespace: string, engineId: string): string {
+  return namespace === "/" ? engineId : `${namespace}#${engineId}`;
+}

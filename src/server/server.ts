@@ -7,32 +7,18 @@ import { UsageError } from "../errors";
 import { PacketDecoder, Decoder } from "../protocol/packet-decoder";
 import { Encoder } from "../protocol/packet-encoder";
 import { isPacketValid, PacketType, protocol } from "../protocol/packet";
-import type { Room, SocketId } from "./adapter";
+import type { Adapter } from "./adapter";
 import type { AdapterConstructor } from "./adapter-factory";
 import { BroadcastOperator } from "./broadcast";
+import { BroadcastSource } from "./broadcast-source";
 import { Client, type PacketSource } from "./connection";
 import { ParentNamespace } from "./dynamic-namespace";
-import {
-  StrictEventEmitter,
-  type AllButLast,
-  type DecorateAcknowledgements,
-  type DecorateAcknowledgementsWithMultipleResponses,
-  type DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
-  type DefaultEventsMap,
-  type EventNames,
-  type EventNamesWithAck,
-  type EventParams,
-  type EventsMap,
-  type FirstNonErrorArg,
-  type Last,
-  type RemoveAcknowledgements,
-} from "./events";
+import type { DefaultEventsMap, EventsMap } from "./events";
 import { httpServerOf, isOptions, serveClientFiles, type TServerInstance } from "./http-door";
 import { MemoryAdapter } from "./memory-adapter";
 import { Namespace, type NamespaceMiddleware, type ServerReservedEventsMap } from "./namespace";
 import { ask, matcherOf, type ParentNspNameMatchFn } from "./namespace-matching";
 import { completeOptions, CONNECT_TIMEOUT_MS, type Recovery, type ServerOptions } from "./options";
-import type { RemoteSocket } from "./remote-socket";
 import { installRemovedMembers } from "./removed-api";
 import { SessionAwareAdapter } from "./session-aware-adapter";
 import { Socket } from "./socket";
@@ -53,9 +39,10 @@ export class Server<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends StrictEventEmitter<
+> extends BroadcastSource<
+  EmitEvents,
   ServerSideEvents,
-  RemoveAcknowledgements<EmitEvents>,
+  SocketData,
   ServerReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
 > {
   /** The main namespace, `/`. */
@@ -195,6 +182,7 @@ export class Server<
   attach(srv: TServerInstance | number, opts: Partial<ServerOptions> = {}): this {
     const options = { ...opts, ...this.opts, path: this.opts.path || opts.path || this._path };
     const server = httpServerOf(srv);
+    debug("creating an engine for the path %s", options.path);
     const engine = new Engine(options);
     engine.attach(server as HTTPServer, options);
     this.eio = engine;
@@ -353,126 +341,9 @@ export class Server<
     return this;
   }
 
-  /**
-   * Targets rooms of the main namespace.
-   * @param room  a room or an array of rooms
-   */
-  to(room: Room | Room[]): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
-    return this.sockets.to(room);
-  }
-
-  /** Same as `to`. */
-  in(room: Room | Room[]): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
-    return this.sockets.in(room);
-  }
-
-  /**
-   * Targets everybody in the main namespace but those in one of these rooms.
-   * @param room  a room or an array of rooms
-   */
-  except(room: Room | Room[]): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
-    return this.sockets.except(room);
-  }
-
-  /** Sends an event and gives the answers; see `Namespace.emitWithAck`. */
-  emitWithAck<Ev extends EventNamesWithAck<EmitEvents>>(
-    ev: Ev,
-    ...args: AllButLast<EventParams<EmitEvents, Ev>>
-  ): Promise<FirstNonErrorArg<Last<EventParams<EmitEvents, Ev>>>[]> {
-    return this.sockets.emitWithAck(ev, ...args);
-  }
-
-  /**
-   * Sends an event named `message` to all clients of the main namespace.
-   * @returns the server
-   */
-  send(...args: EventParams<EmitEvents, "message">): this {
-    this.sockets.send(...args);
-    return this;
-  }
-
-  /** Same as `send`. */
-  write(...args: EventParams<EmitEvents, "message">): this {
-    this.sockets.write(...args);
-    return this;
-  }
-
-  /** Sends an event to the other servers; see `Namespace.serverSideEmit`. */
-  serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
-    ev: Ev,
-    ...args: EventParams<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<ServerSideEvents>, Ev>
-  ): boolean {
-    return this.sockets.serverSideEmit(ev, ...args);
-  }
-
-  /** Sends an event to the other servers and gives their answers; see `Namespace.serverSideEmitWithAck`. */
-  serverSideEmitWithAck<Ev extends EventNamesWithAck<ServerSideEvents>>(
-    ev: Ev,
-    ...args: AllButLast<EventParams<ServerSideEvents, Ev>>
-  ): Promise<FirstNonErrorArg<Last<EventParams<ServerSideEvents, Ev>>>[]> {
-    return this.sockets.serverSideEmitWithAck(ev, ...args);
-  }
-
-  /**
-   * Gives the ids of all sockets of the main namespace.
-   * @deprecated use `fetchSockets()`
-   */
-  allSockets(): Promise<Set<SocketId>> {
-    return this.sockets.allSockets();
-  }
-
-  /** Tells transports that negotiated compression whether to use it for the event. Default `true`. */
-  compress(compress: boolean): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
-    return this.sockets.compress(compress);
-  }
-
-  /** A target for events that may get lost: whoever cannot take one right now doesn't get it. */
-  get volatile(): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
-    return this.sockets.volatile;
-  }
-
-  /** A target without the sockets of other servers. */
-  get local(): BroadcastOperator<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>, SocketData> {
-    return this.sockets.local;
-  }
-
-  /**
-   * Limits the time that clients have for their answers.
-   * @param timeout  milliseconds
-   */
-  timeout(
-    timeout: number,
-  ): BroadcastOperator<DecorateAcknowledgements<DecorateAcknowledgementsWithMultipleResponses<EmitEvents>>, SocketData> {
-    return this.sockets.timeout(timeout);
-  }
-
-  /** Gives all sockets of the main namespace. */
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this.sockets.fetchSockets();
-  }
-
-  /**
-   * Makes all sockets of the main namespace join rooms.
-   * @param room  a room or an array of rooms
-   */
-  socketsJoin(room: Room | Room[]): void {
-    this.sockets.socketsJoin(room);
-  }
-
-  /**
-   * Makes all sockets of the main namespace leave rooms.
-   * @param room  a room or an array of rooms
-   */
-  socketsLeave(room: Room | Room[]): void {
-    this.sockets.socketsLeave(room);
-  }
-
-  /**
-   * Disconnects all sockets of the main namespace.
-   * @param close  whether their connections are closed as well
-   */
-  disconnectSockets(close: boolean = false): void {
-    this.sockets.disconnectSockets(close);
+  /** @internal */
+  override get _broadcastAdapter(): Adapter {
+    return this.sockets.adapter;
   }
 }
 

@@ -9,28 +9,31 @@ import type { Prepared } from "../engine/prepared";
 import type { Adapter, BroadcastFlags, Room, Session, SocketId } from "./adapter";
 import { expectAck, type AckCallback } from "./acks";
 import { BroadcastOperator } from "./broadcast";
-import { callAll, withListener, withoutListener, type CatchAllListener, type CatchAllListeners } from "./catch-all";
+import { CatchAllEmitter } from "./catch-all";
 import type { Client } from "./connection";
 import { RECOVERABLE_REASONS, type DisconnectReason } from "./disconnect-reason";
-import {
-  StrictEventEmitter,
-  type AllButLast,
-  type DecorateAcknowledgements,
-  type DecorateAcknowledgementsWithMultipleResponses,
-  type DefaultEventsMap,
-  type EventNames,
-  type EventNamesWithAck,
-  type EventParams,
-  type EventsMap,
-  type FirstNonErrorArg,
-  type Last,
+import type {
+  AllButLast,
+  DecorateAcknowledgements,
+  DecorateAcknowledgementsWithMultipleResponses,
+  DefaultEventsMap,
+  EventNames,
+  EventNamesWithAck,
+  EventParams,
+  EventsMap,
+  FirstNonErrorArg,
+  Last,
 } from "./events";
+import { giveErrorListener, INITIAL_EVENTS } from "./error-listener";
 import { describeHandshake, type Handshake } from "./handshake";
+import { legacyId } from "./legacy-name";
 import { MemoryAdapter } from "./memory-adapter";
 import type { Namespace } from "./namespace";
 import { warnJoinCallback } from "./removed-api";
 import { RESERVED_EVENTS, reservedEventError, type SocketReservedEventsMap } from "./reserved-events";
 import type { Server } from "./server";
+import type { SocketPacket } from "./socket-packet";
+import { runMiddlewares, type Event, type SocketMiddleware } from "./socket-middleware";
 
 /*
  * Walks "a frame in" and "an emit out": gets packets from `connection.ts` and raises them as events; turns what is
@@ -41,20 +44,6 @@ const debug = createDebug("socket.io:socket");
 const emitLocally = EventEmitter.prototype.emit;
 
 const { CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK } = PacketType;
-
-/** An event as socket middlewares see it: its name, its arguments, perhaps the function that answers it. */
-export type Event = [string, ...any[]];
-
-/** Judges an event: `next()` lets it pass, `next(error)` drops it and raises `error` on the socket. */
-export type SocketMiddleware = (event: Event, next: (err?: Error) => void) => void;
-
-/** A Socket.IO packet on its way in or out. */
-export interface SocketPacket {
-  type: number;
-  nsp?: string;
-  data?: any;
-  id?: number | undefined;
-}
 
 /**
  * One client in one namespace.
@@ -70,7 +59,7 @@ export class Socket<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends StrictEventEmitter<ListenEvents, EmitEvents, SocketReservedEventsMap> {
+> extends CatchAllEmitter<ListenEvents, EmitEvents, SocketReservedEventsMap> {
   // Who it is
   /** The namespace. */
   readonly nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents>;
@@ -90,8 +79,6 @@ export class Socket<
   private _data: SocketData | undefined;
   private _acks: Map<number, AckCallback> | null;
   private _middlewares: SocketMiddleware[] | null;
-  private _anyListeners: CatchAllListeners;
-  private _anyOutgoingListeners: CatchAllListeners;
   private readonly _auth: { [key: string]: any };
   private readonly _issuedMs: number;
   private _handshake: Handshake | null;
@@ -104,7 +91,7 @@ export class Socket<
     previousSession?: Session,
   ) {
     super();
-    (this as unknown as { _eventsCount: number })._eventsCount = 1; // the listener of "error", see below
+    (this as unknown as { _eventsCount: number })._eventsCount = INITIAL_EVENTS;
     this.nsp = nsp;
     this.client = client;
     if (previousSession !== undefined) {
@@ -121,8 +108,6 @@ export class Socket<
     this._data = previousSession === undefined ? undefined : (previousSession.data as SocketData);
     this._acks = null;
     this._middlewares = null;
-    this._anyListeners = null;
-    this._anyOutgoingListeners = null;
     this._auth = auth;
     this._issuedMs = Date.now();
     this._handshake = null;
@@ -399,71 +384,6 @@ export class Socket<
     return this;
   }
 
-  /**
-   * Adds a listener of every event of the client; it gets the event's name and arguments.
-   * @returns the socket
-   */
-  onAny(listener: (...args: any[]) => void): this {
-    this._anyListeners = withListener(this._anyListeners, listener, "last");
-    return this;
-  }
-
-  /** The same, in front of the others. */
-  prependAny(listener: (...args: any[]) => void): this {
-    this._anyListeners = withListener(this._anyListeners, listener, "first");
-    return this;
-  }
-
-  /**
-   * Removes a listener of every event.
-   * @param listener  if left out, all of them
-   * @returns the socket
-   */
-  offAny(listener?: (...args: any[]) => void): this {
-    this._anyListeners = withoutListener(this._anyListeners, listener);
-    return this;
-  }
-
-  /** The listeners of every event, in the order of their turn. */
-  listenersAny(): ((...args: any[]) => void)[] {
-    return this._anyListeners ?? [];
-  }
-
-  /**
-   * Adds a listener of everything sent to the client, by `emit` here or by a broadcast; it gets the event's name and arguments.
-   * @returns the socket
-   */
-  onAnyOutgoing(listener: (...args: any[]) => void): this {
-    this._anyOutgoingListeners = withListener(this._anyOutgoingListeners, listener, "last");
-    return this;
-  }
-
-  /** The same, in front of the others. */
-  prependAnyOutgoing(listener: (...args: any[]) => void): this {
-    this._anyOutgoingListeners = withListener(this._anyOutgoingListeners, listener, "first");
-    return this;
-  }
-
-  /**
-   * Removes a listener of everything sent.
-   * @param listener  if left out, all of them
-   * @returns the socket
-   */
-  offAnyOutgoing(listener?: (...args: any[]) => void): this {
-    this._anyOutgoingListeners = withoutListener(this._anyOutgoingListeners, listener);
-    return this;
-  }
-
-  /** The listeners of everything sent, in the order of their turn. */
-  listenersAnyOutgoing(): CatchAllListener[] {
-    return this._anyOutgoingListeners ?? [];
-  }
-
-  /** Shows a packet that a broadcast brings to the listeners of everything sent. @internal */
-  notifyOutgoingListeners(packet: SocketPacket): void {
-    if (this._anyOutgoingListeners !== null) callAll(this._anyOutgoingListeners, this, packet.data);
-  }
-
   // Coming and going
 
   /**
@@ -577,7 +497,7 @@ export class Socket<
   onevent(packet: SocketPacket): void {
     let event: any[] = packet.data ?? [];
     if (packet.id !== undefined && packet.id !== null) event = [...event, this.ack(packet.id)];
-    if (this._anyListeners !== null) callAll(this._anyListeners, this, event);
+    if (this._anyListeners !== null) this._notifyListeners(event);
     this.dispatch(event as Event);
   }
 
@@ -598,20 +518,9 @@ export class Socket<
   /** Runs the middlewares, then the listeners of an event. @internal */
   dispatch(event: Event): void {
     const middlewares = this._middlewares;
-    if (middlewares !== null && middlewares.length > 0) this._runMiddlewares(event, middlewares.slice(), 0);
+    if (middlewares !== null && middlewares.length > 0) runMiddlewares(middlewares.slice(), event, (error) => (error ? nextTick(raiseError, this, error) : nextTick(raise, this, event)));
     // What a catch-all listener has set as async context holds for the event's listeners: they get a tick of their own.
     else if (this._anyListeners !== null || !this.client._raiseLater(this, event)) nextTick(raise, this, event);
-  }
-
-  private _runMiddlewares(event: Event, middlewares: SocketMiddleware[], at: number): void {
-    let isDone = false;
-    middlewares[at]!(event, (error) => {
-      if (isDone) return;
-      isDone = true;
-      if (error) nextTick(raiseError, this, error);
-      else if (at + 1 < middlewares.length) this._runMiddlewares(event, middlewares, at + 1);
-      else nextTick(raise, this, event);
-    });
   }
 
   /** Runs the listeners of an event, unless the socket has gone meanwhile. Hot: once per event. @internal */
@@ -640,25 +549,4 @@ function raiseError(socket: Socket<any, any, any, any>, error: Error): void {
   socket._onerror(error);
 }
 
-/** Clients of Socket.IO 2 compute their id themselves. */
-function legacyId(namespace: string, engineId: string): SocketId {
-  return namespace === "/" ? engineId : `${namespace}#${engineId}`;
-}
-
-function ignoreError(): void {}
-
-/*
- * Each socket has a listener of "error" from the start, that does nothing. The listener table that holds it is made
- * when somebody first asks for the table, by whichever way: most of an idle server's sockets never get one.
- */
-const TABLE = Symbol("listeners");
-(Socket.prototype as unknown as { [TABLE]: undefined })[TABLE] = undefined;
-Object.defineProperty(Socket.prototype, "_events", {
-  configurable: true,
-  get(this: { [TABLE]: object | undefined }): object {
-    return (this[TABLE] ??= Object.assign(Object.create(null) as object, { error: ignoreError }));
-  },
-  set(this: { [TABLE]: object | undefined }, table: object | undefined) {
-    this[TABLE] = table;
-  },
-});
+giveErrorListener(Socket.prototype);

@@ -76,9 +76,10 @@ export class LibraryWire implements Wire, Flushable, BoundWebSocket {
     this.settle();
   }
 
-  close(): void {
+  close(onClosed: () => void): void {
     unschedule(this);
     this.ws.close();
+    onClosed();
   }
 
   terminate(): void {

@@ -36,6 +36,7 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
   private pendingBytes: number;
   /** What of a large write the socket hasn't been given yet. */
   private backlog: Buffer | null;
+  private onClosed: (() => void) | null;
   private pong: Buffer | null;
   private queuedPongs: number;
 
@@ -55,6 +56,7 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     this.more = null;
     this.pendingBytes = 0;
     this.backlog = null;
+    this.onClosed = null;
     this.pong = null;
     this.queuedPongs = 0;
     bindWebSocket(ws, this);
@@ -98,16 +100,17 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     if (this.state === "pending") this.advance();
   }
 
-  close(): void {
-    if (this.state === "blocked" && this.backlog !== null) {
+  close(onClosed: () => void): void {
+    if (this.first !== null && this.backlog === null) this.writePending();
+    if (this.backlog !== null) {
       this.state = "closing"; // a frame is half written: its rest goes first
+      this.onClosed = onClosed;
       const timer = setTimeout(() => this.terminate(), CLOSE_WAIT_MS);
       this.net.once("close", () => clearTimeout(timer));
       return;
     }
-    if (this.first !== null) this.writePending();
-    if (this.backlog !== null) return this.close();
     this.ws.close();
+    onClosed();
   }
 
   terminate(): void {
@@ -190,13 +193,17 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
         return;
       }
     }
-    if (this.state === "closing") {
-      if (this.ws.readyState === OPEN) this.ws.close();
-      return;
-    }
+    if (this.state === "closing") return this.finishClose();
     if (this.state !== "blocked") return;
     this.queuedPongs = 0;
     this.advance();
+  }
+
+  private finishClose(): void {
+    if (this.ws.readyState === OPEN) this.ws.close();
+    const onClosed = this.onClosed;
+    this.onClosed = null;
+    onClosed?.();
   }
 
   private write(): void {

@@ -13,7 +13,8 @@ import { Transport } from "../transport";
 
 /** What a polling transport needs of its engine. */
 export interface PollingSettings {
-  readonly maxPayloadBytes: number;
+  /** Read once per session. */
+  maxPayloadBytes(): number;
   readonly compression: Compression | null;
   /** Lets users add headers, right before the head of a successful response goes out. */
   decorateHeaders(headers: ResponseHeaders, exchange: Exchange, isHandshake: boolean): void;
@@ -37,6 +38,7 @@ export class PollingTransport extends Transport implements Flushable {
   /** The digits of `j` at the handshake; null unless the session speaks JSONP. */
   private readonly jsonp: string | null;
   private readonly settings: PollingSettings;
+  private readonly maxPayloadBytes: number;
   private poll: Exchange | null;
   private post: Exchange | null;
   private pending: Prepared[] | null;
@@ -51,6 +53,7 @@ export class PollingTransport extends Transport implements Flushable {
     this.isScheduled = false;
     this.jsonp = jsonp;
     this.settings = settings;
+    this.maxPayloadBytes = settings.maxPayloadBytes();
     this.poll = null;
     this.post = null;
     this.pending = null;
@@ -215,7 +218,7 @@ export class PollingTransport extends Transport implements Flushable {
       return;
     }
     this.post = exchange;
-    exchange.readBody(this.settings.maxPayloadBytes, (outcome, body) => this.onBody(exchange, outcome, body, isBinary));
+    exchange.readBody(this.maxPayloadBytes, (outcome, body) => this.onBody(exchange, outcome, body, isBinary));
   }
 
   private onBody(exchange: Exchange, outcome: BodyOutcome, body: Buffer, isBinary: boolean): void {

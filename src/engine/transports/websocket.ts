@@ -17,8 +17,8 @@ export interface Wire {
   readonly hasRoom: boolean;
   /** Appends a packet to what leaves at the end of the tick. Hot. */
   push(packet: Prepared): void;
-  /** Writes what was pushed, then starts the closing handshake (no code). */
-  close(): void;
+  /** Writes what was pushed, then starts the closing handshake (no code) and calls `onClosed`; at once unless a frame is half written. */
+  close(onClosed: () => void): void;
   /** Cuts the connection. */
   terminate(): void;
   readonly bufferedBytes: number;
@@ -67,16 +67,14 @@ export class WebSocketTransport extends Transport implements WireListener {
   }
 
   close(onClosed: () => void): void {
-    if (this.readyState === "open") {
-      this.readyState = "closing";
-      this.wire.close();
-    }
-    onClosed();
+    if (this.readyState !== "open") return onClosed();
+    this.readyState = "closing";
+    this.wire.close(onClosed);
   }
 
   abort(hard = false): void {
     if (hard) this.wire.terminate();
-    else if (this.readyState === "open") this.wire.close();
+    else if (this.readyState === "open") this.wire.close(ignore);
     if (this.readyState === "open") this.readyState = "closing";
   }
 
@@ -120,3 +118,5 @@ export class WebSocketTransport extends Transport implements WireListener {
     return Prepared.raw(form, packet.compress);
   }
 }
+
+function ignore(): void {}
