@@ -25,7 +25,7 @@ async function writeEntry({ specifier, cjs, esm, esmTypes }) {
   const file = join(root, esm);
   const target = relativeSpecifier(file, join(root, cjs));
   const door = require(join(root, cjs));
-  const names = Object.keys(door).filter((name) => name !== "default" && identifier.test(name));
+  const names = Object.keys(door).filter((name) => name !== "default" && name !== "__esModule" && identifier.test(name));
 
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `// The same instance that \`require("${specifier}")\` gives, by name.\n${reexport(door, names, target)}`);
