@@ -20,7 +20,7 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** Every error of roomcast: `code` is one of `ERROR_CODES`. */
+/** Every error of roomcast: `code` is one of `ERROR_CODES`. Like Node's own coded errors it keeps the `name` of its base, `Error`. */
 export class RoomcastError extends Error {
   readonly code: ErrorCode;
 

@@ -66,7 +66,8 @@ export class Admission {
     this.namespace = namespace;
     namespace._admissions++;
     const { pid, offset } = this.auth;
-    const mayRecover = namespace.server._recovery !== null && typeof pid === "string" && (typeof offset === "string" || offset === undefined);
+    const mayRecover =
+      namespace.server._recovery !== null && typeof pid === "string" && (typeof offset === "string" || offset === undefined);
     if (!mayRecover) return this.meet(null);
 
     this.state = "restoring";
@@ -123,8 +124,9 @@ export class Admission {
       answer((error as ExtendedError | undefined) ?? new Error(String(error)));
     };
     try {
-      const result = middlewares[at]!(this.socket!, answer) as unknown;
-      if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") (result as PromiseLike<unknown>).then(undefined, onFailure);
+      const result = middlewares[at](this.socket!, answer) as unknown;
+      if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function")
+        (result as PromiseLike<unknown>).then(undefined, onFailure);
     } catch (error) {
       onFailure(error);
     }

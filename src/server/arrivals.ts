@@ -56,7 +56,7 @@ export class Arrivals {
   }
 
   /** Puts an event in for the second round; false if it isn't the first one of the packet that is being handed over. */
-  raiseLater(socket: AnySocket, event: Event): boolean {
+  raiseLater(socket: object, event: Event): boolean {
     const { current } = this;
     if (this.state !== "handing over" || current === null || current.socket !== socket || current.event !== null) return false;
     current.event = event;

@@ -165,7 +165,7 @@ export abstract class BroadcastSource<
 
   /** Gives all sockets of the namespace: those of this server themselves, those of others as `RemoteSocket`. */
   fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this._target().fetchSockets() as Promise<RemoteSocket<any, SocketData>[]>;
+    return this._target().fetchSockets();
   }
 
   /**

@@ -87,7 +87,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> impleme
    * @param timeout  milliseconds
    */
   timeout(timeout: number): BroadcastOperator<DecorateAcknowledgements<EmitEvents>, SocketData> {
-    return this.withFlags({ timeout }) as BroadcastOperator<any, SocketData>;
+    return this.withFlags({ timeout });
   }
 
   // Events
@@ -104,7 +104,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> impleme
   emit(...data: any[]): boolean {
     if (RESERVED_EVENTS.has(data[0])) throw reservedEventError(data[0]);
     if (data.length > 1 && typeof data[data.length - 1] === "function") this.emitExpectingAnswers(data);
-    else this.adapter.broadcast({ type: EVENT, data }, this.options);
+    else void this.adapter.broadcast({ type: EVENT, data }, this.options);
     return true;
   }
 
@@ -133,7 +133,12 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> impleme
       forget: () => ("_forgetAcks" in adapter ? (adapter as AcksOwner)._forgetAcks(packet) : forgetAcks(adapter, packet.id)),
     });
     try {
-      adapter.broadcastWithAck(packet, this.options, (count) => answers.addClients(count), (value) => answers.addResponse(value));
+      adapter.broadcastWithAck(
+        packet,
+        this.options,
+        (count) => answers.addClients(count),
+        (value) => answers.addResponse(value),
+      );
     } catch (error) {
       answers.cancel();
       throw error;
@@ -155,9 +160,11 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> impleme
 
   /** Gives the matching sockets: those of this server themselves, those of others as `RemoteSocket`. */
   fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this.adapter.fetchSockets(this.options).then((sockets) =>
-      sockets.map((socket) => (socket.server ? socket : new RemoteSocket(this.adapter, socket as SocketDetails<SocketData>))),
-    );
+    return this.adapter
+      .fetchSockets(this.options)
+      .then((sockets) =>
+        sockets.map((socket) => (socket.server ? socket : new RemoteSocket(this.adapter, socket as SocketDetails<SocketData>))),
+      );
   }
 
   /**

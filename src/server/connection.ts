@@ -5,16 +5,17 @@ import { Prepared, type SendOptions } from "../engine/prepared";
 import { Session, type SessionOwner } from "../engine/session";
 import { ProtocolError } from "../errors";
 import { PacketType } from "../protocol/packet";
-import { PacketDecoder } from "../protocol/packet-decoder";
+import type { PacketDecoder } from "../protocol/packet-decoder";
 import { Deadline } from "../support/deadline";
 import { Admission } from "./admission";
 import { Arrivals, type ArrivalsOwner } from "./arrivals";
 import type { SocketId } from "./adapter";
 import type { DisconnectReason } from "./disconnect-reason";
+import { flawOf, type PacketSource } from "./custom-parser";
 import { forEachInTurn } from "./each-in-turn";
 import type { DefaultEventsMap, EventsMap } from "./events";
+import { listenTo } from "./foreign-engine";
 import { normaliseLegacyName, parseLegacyName } from "./legacy-name";
-import { RESERVED_EVENTS } from "./reserved-events";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
 import type { Event } from "./socket-middleware";
@@ -27,7 +28,7 @@ import type { SocketPacket } from "./socket-packet";
 
 const debug = createDebug("socket.io:client");
 
-const { CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK } = PacketType;
+const { CONNECT, DISCONNECT, CONNECT_ERROR } = PacketType;
 
 type AnySocket = Socket<any, any, any, any>;
 
@@ -43,28 +44,6 @@ export interface WriteOptions {
   wsPreEncodedFrame?: readonly Buffer[] | undefined;
 }
 
-/** The contract that an engine's socket has to keep; sessions of our own engine offer more. */
-export interface Connection {
-  readonly id: string;
-  readonly protocol: number;
-  readonly readyState: string;
-  readonly request?: IncomingMessage | null;
-  readonly remoteAddress?: string | undefined;
-  readonly transport: { readonly name: string; readonly writable: boolean };
-  write(data: unknown, options?: object): unknown;
-  close(): unknown;
-  on(event: string, listener: (...args: any[]) => void): unknown;
-  removeListener?(event: string, listener: (...args: any[]) => void): unknown;
-}
-
-/** A decoder as the option `parser` brings it. */
-export interface PacketSource {
-  on(event: "decoded", listener: (packet: SocketPacket) => void): unknown;
-  removeListener?(event: "decoded", listener: (packet: SocketPacket) => void): unknown;
-  add(chunk: unknown): void;
-  destroy(): void;
-}
-
 /**
  * One client, over all its namespaces (`socket.client`).
  *
@@ -76,7 +55,8 @@ export class Client<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> implements SessionOwner, ArrivalsOwner
+>
+  implements SessionOwner, ArrivalsOwner
 {
   /** The engine's socket. */
   readonly conn: Session;
@@ -195,7 +175,7 @@ export class Client<
     if (this.directDecoder === null) return this.decodeCustom(data);
     let packet: SocketPacket | null;
     try {
-      packet = this.directDecoder.decode(data as string | Buffer);
+      packet = this.directDecoder.decode(data);
     } catch (error) {
       return this.onerror(error as Error);
     }
@@ -232,7 +212,8 @@ export class Client<
       if (type === CONNECT) this.connect(name, isObject(auth) ? auth : {});
       else this.violate("a packet for a namespace that was not joined");
     } else if (type === CONNECT) {
-      if (this.isLeaving(socket)) this.arrivals!.add(null, packet, this); // left and joined again in one go
+      if (this.isLeaving(socket))
+        this.arrivals!.add(null, packet, this); // left and joined again in one go
       else this.violate("a second CONNECT for a namespace");
     } else if (type === CONNECT_ERROR) {
       this.violate("CONNECT_ERROR from a client");
@@ -275,7 +256,7 @@ export class Client<
   }
 
   /** Has an event's listeners run after the packets that came with it; false if it isn't of the packet at hand. @internal */
-  _raiseLater(socket: AnySocket, event: Event): boolean {
+  _raiseLater(socket: object, event: Event): boolean {
     return this.handedOver !== null && this.handedOver.raiseLater(socket, event);
   }
 
@@ -387,7 +368,7 @@ export class Client<
     const { session } = this;
     const isPlain = (typeof message === "string" && message !== "") || Buffer.isBuffer(message);
     if (isPlain && session !== null && session.write === Session.prototype.write) {
-      session.writePrepared(new Prepared("message", message as string | Buffer, compress, false, null, null));
+      session.writePrepared(new Prepared("message", message, compress, false, null, null));
     } else {
       this.conn.write(message, { compress });
     }
@@ -398,7 +379,7 @@ export class Client<
     const { session } = this;
     if (session !== null && session.write === Session.prototype.write) {
       if (isVolatile && !session.transport.writable) return;
-      for (let i = 0; i < messages.length; i++) session.writePrepared(messages[i]!);
+      for (let i = 0; i < messages.length; i++) session.writePrepared(messages[i]);
       return;
     }
     if (isVolatile && !this.conn.transport.writable) return;
@@ -424,44 +405,6 @@ function onJoinDeadline(client: AnyClient): void {
   client.close();
 }
 
-// Connections of other engines: one function for all, a back-reference
-
-const CLIENT = Symbol("client");
-type Bound = Connection & { [CLIENT]: AnyClient };
-
-function listenTo(conn: unknown, client: AnyClient): void {
-  const bound = conn as Bound;
-  bound[CLIENT] = client;
-  bound.on("data", onData);
-  bound.on("error", onError);
-  bound.on("close", onClose);
-}
-
-function onData(this: Bound, data: unknown): void {
-  this[CLIENT].ondata(data);
-}
-
-function onError(this: Bound, error: Error): void {
-  this[CLIENT].onerror(error);
-}
-
-function onClose(this: Bound, reason: DisconnectReason, description: unknown): void {
-  this[CLIENT].onclose(reason, description);
-}
-
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
-}
-
-/** What a custom parser has let pass and must not reach the sockets; our own doesn't let it pass. */
-function flawOf(packet: SocketPacket): string | null {
-  if (!isObject(packet) || typeof packet.nsp !== "string") return "invalid namespace";
-  const { type, data } = packet;
-  const isEvent = type === EVENT || type === BINARY_EVENT;
-  if (!isEvent && type !== ACK && type !== BINARY_ACK) return null;
-  if (!Array.isArray(data)) return "invalid payload";
-  if (!isEvent) return null;
-  const [event] = data as unknown[];
-  if (typeof event !== "string" && typeof event !== "number") return "invalid payload";
-  return RESERVED_EVENTS.has(event) ? "invalid payload" : null;
 }

@@ -86,7 +86,7 @@ class ParentAdapter extends Adapter implements AcksOwner {
   private readonly packetsByPacket = new WeakMap<object, { adapter: Adapter; packet: { id?: number } }[]>();
 
   override broadcast(packet: any, opts: BroadcastOptions): void {
-    for (const { adapter } of this._children) adapter.broadcast(copyOf(packet), opts);
+    for (const { adapter } of this._children) void adapter.broadcast(copyOf(packet), opts);
   }
 
   /** The children report as one server: once, when the number of clients is known for each of them. */

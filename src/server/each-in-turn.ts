@@ -3,7 +3,7 @@ export function forEachInTurn<T>(items: readonly T[], visit: (item: T) => void, 
   for (let i = from; i < items.length; i++) {
     let isDone = false;
     try {
-      visit(items[i]!);
+      visit(items[i]);
       isDone = true;
     } finally {
       if (!isDone) forEachInTurn(items, visit, i + 1);

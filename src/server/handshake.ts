@@ -38,7 +38,7 @@ export function describeHandshake(
   const url = request?.url;
   return {
     headers,
-    time: `${new Date(issuedMs)}`,
+    time: new Date(issuedMs).toString(),
     address: conn.remoteAddress as string,
     xdomain: headers.origin !== undefined,
     secure: request ? Boolean((request.socket as { encrypted?: boolean } | null | undefined)?.encrypted) : true,

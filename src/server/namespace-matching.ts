@@ -1,11 +1,7 @@
 import { UsageError } from "../errors";
 
 /** Decides whether a namespace may be opened: calls `fn(error, isAllowed)`, now or later. */
-export type ParentNspNameMatchFn = (
-  name: string,
-  auth: { [key: string]: any },
-  fn: (err: Error | null, success: boolean) => void,
-) => void;
+export type ParentNspNameMatchFn = (name: string, auth: { [key: string]: any }, fn: (err: Error | null, success: boolean) => void) => void;
 
 /**
  * Turns a pattern of names into a function that decides.

@@ -1,4 +1,3 @@
-import { EventEmitter } from "node:events";
 import createDebug from "debug";
 import { UsageError } from "../errors";
 import type { Adapter, SocketId } from "./adapter";
@@ -7,13 +6,13 @@ import { BroadcastSource } from "./broadcast-source";
 import type { DisconnectReason } from "./disconnect-reason";
 import type { ParentNamespace } from "./dynamic-namespace";
 import { forEachInTurn } from "./each-in-turn";
+import { emitLocally } from "./emit-locally";
 import type { DefaultEventsMap, EventNamesWithoutAck, EventParams, EventsMap } from "./events";
 import { SERVER_RESERVED_EVENTS } from "./reserved-events";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
 
 const debug = createDebug("socket.io:namespace");
-const emitLocally = EventEmitter.prototype.emit;
 
 /** An error of a middleware; `data` travels to the client together with `message`. */
 export interface ExtendedError extends Error {
@@ -47,10 +46,7 @@ export type NamespaceMiddleware<
   EmitEvents extends EventsMap,
   ServerSideEvents extends EventsMap,
   SocketData,
-> = (
-  socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
-  next: (err?: ExtendedError) => void,
-) => void;
+> = (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, next: (err?: ExtendedError) => void) => void;
 
 /**
  * A channel of its own over the shared connections: own sockets, rooms, middlewares and listeners.

@@ -49,7 +49,12 @@ export function completeOptions(options: Partial<ServerOptions>): Recovery | nul
   expect("adapter", isAbsent(options.adapter) || typeof options.adapter === "function", "a class or a function", options.adapter);
   expect("parser", isAbsent(options.parser) || isParser(options.parser), "an object with constructors Encoder and Decoder", options.parser);
   expect("path", isAbsent(options.path) || typeof options.path === "string", "a string", options.path);
-  expect("connectTimeout", isAbsent(options.connectTimeout) || Number(options.connectTimeout) > 0, "a positive number", options.connectTimeout);
+  expect(
+    "connectTimeout",
+    isAbsent(options.connectTimeout) || Number(options.connectTimeout) > 0,
+    "a positive number",
+    options.connectTimeout,
+  );
   options.cleanupEmptyChildNamespaces = Boolean(options.cleanupEmptyChildNamespaces);
 
   const given = options.connectionStateRecovery as Partial<Recovery> | boolean | undefined;
@@ -76,5 +81,5 @@ function expect(option: string, holds: boolean, expected: string, met: unknown):
 }
 
 function describe(value: unknown): string {
-  return typeof value === "object" ? "an object" : typeof value === "function" ? "a function" : JSON.stringify(value) ?? String(value);
+  return typeof value === "object" || typeof value === "function" || typeof value === "symbol" ? typeof value : JSON.stringify(value);
 }

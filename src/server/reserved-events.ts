@@ -15,8 +15,8 @@ export interface SocketReservedEventsMap {
 
 /** Events that Node's emitters raise about their own listeners. */
 export interface EventEmitterReservedEventsMap {
-  newListener: (eventName: string | Symbol, listener: (...args: any[]) => void) => void;
-  removeListener: (eventName: string | Symbol, listener: (...args: any[]) => void) => void;
+  newListener: (eventName: string | symbol, listener: (...args: any[]) => void) => void;
+  removeListener: (eventName: string | symbol, listener: (...args: any[]) => void) => void;
 }
 
 /** Names that `emit` refuses, and that are refused from the network. */

@@ -11,7 +11,8 @@ import type { Adapter } from "./adapter";
 import type { AdapterConstructor } from "./adapter-factory";
 import { BroadcastOperator } from "./broadcast";
 import { BroadcastSource } from "./broadcast-source";
-import { Client, type PacketSource } from "./connection";
+import { Client } from "./connection";
+import type { PacketSource } from "./custom-parser";
 import { ParentNamespace } from "./dynamic-namespace";
 import type { DefaultEventsMap, EventsMap } from "./events";
 import { httpServerOf, isOptions, serveClientFiles, type TServerInstance } from "./http-door";
@@ -82,7 +83,7 @@ export class Server<
   constructor(opts?: Partial<ServerOptions>);
   constructor(srv?: TServerInstance | number, opts?: Partial<ServerOptions>);
   constructor(srv: undefined | Partial<ServerOptions> | TServerInstance | number, opts?: Partial<ServerOptions>);
-  constructor(srv?: undefined | null | "" | Partial<ServerOptions> | TServerInstance | number, opts: Partial<ServerOptions> = {}) {
+  constructor(srv?: null | "" | Partial<ServerOptions> | TServerInstance | number, opts: Partial<ServerOptions> = {}) {
     super();
     if (isOptions(srv)) {
       opts = srv;
@@ -104,7 +105,7 @@ export class Server<
     this.attachedServers = new Set();
     this.sockets = new Namespace(this, "/");
     this._nsps.set("/", this.sockets);
-    if (srv !== undefined && srv !== null && srv !== "") this.attach(srv as TServerInstance | number);
+    if (srv !== undefined && srv !== null && srv !== "") this.attach(srv);
   }
 
   /** The options given to the constructor. @internal */
@@ -127,7 +128,7 @@ export class Server<
   path(): string;
   path(v?: string): this | string;
   path(v?: string): this | string {
-    if (arguments.length === 0 || v === undefined) return this._path;
+    if (v === undefined) return this._path;
     this._path = pathOf(v);
     return this;
   }
@@ -137,7 +138,7 @@ export class Server<
   serveClient(): boolean;
   serveClient(v?: boolean): this | boolean;
   serveClient(v?: boolean): this | boolean {
-    if (arguments.length === 0 || v === undefined) return this._serveClient;
+    if (v === undefined) return this._serveClient;
     this._serveClient = v;
     return this;
   }
@@ -240,8 +241,8 @@ export class Server<
 
   /** What decodes one connection's messages, as the parser describes it. @internal */
   _createDecoder(): PacketSource {
-    if (this._parser.Decoder !== Decoder) return new this._parser.Decoder() as unknown as PacketSource;
-    return new Decoder({ maxAttachments: this._limits.attachments, maxDepth: this._limits.depth }) as unknown as PacketSource;
+    if (this._parser.Decoder !== Decoder) return new this._parser.Decoder();
+    return new Decoder({ maxAttachments: this._limits.attachments, maxDepth: this._limits.depth });
   }
 
   // Namespaces

@@ -8,9 +8,14 @@ export type SocketMiddleware = (event: Event, next: (err?: Error) => void) => vo
  * Asks one middleware after the other.
  * @param done  called once: with the first error, or with nothing when all let the event pass
  */
-export function runMiddlewares(middlewares: readonly SocketMiddleware[], event: Event, done: (error?: Error) => void, at: number = 0): void {
+export function runMiddlewares(
+  middlewares: readonly SocketMiddleware[],
+  event: Event,
+  done: (error?: Error) => void,
+  at: number = 0,
+): void {
   let isAnswered = false;
-  middlewares[at]!(event, (error) => {
+  middlewares[at](event, (error) => {
     if (isAnswered) return;
     isAnswered = true;
     if (error) done(error);

@@ -1,17 +1,14 @@
-import { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";
 import createDebug from "debug";
-import { UsageError } from "../errors";
 import { PacketType } from "../protocol/packet";
 import { generateId } from "../support/ids";
-import { nextTick } from "../support/tick";
 import type { Prepared } from "../engine/prepared";
 import type { Adapter, BroadcastFlags, Room, Session, SocketId } from "./adapter";
 import { expectAck, type AckCallback } from "./acks";
 import { BroadcastOperator } from "./broadcast";
-import { CatchAllEmitter } from "./catch-all";
 import type { Client } from "./connection";
 import { RECOVERABLE_REASONS, type DisconnectReason } from "./disconnect-reason";
+import { emitLocally } from "./emit-locally";
 import type {
   AllButLast,
   DecorateAcknowledgements,
@@ -24,7 +21,7 @@ import type {
   FirstNonErrorArg,
   Last,
 } from "./events";
-import { giveErrorListener, INITIAL_EVENTS } from "./error-listener";
+import { EventReceiver } from "./event-receiver";
 import { describeHandshake, type Handshake } from "./handshake";
 import { legacyId } from "./legacy-name";
 import { MemoryAdapter } from "./memory-adapter";
@@ -33,17 +30,15 @@ import { warnJoinCallback } from "./removed-api";
 import { RESERVED_EVENTS, reservedEventError, type SocketReservedEventsMap } from "./reserved-events";
 import type { Server } from "./server";
 import type { SocketPacket } from "./socket-packet";
-import { runMiddlewares, type Event, type SocketMiddleware } from "./socket-middleware";
 
 /*
- * Walks "a frame in" and "an emit out": gets packets from `connection.ts` and raises them as events; turns what is
- * emitted into packets and hands them to `connection.ts`.
+ * Walk "an emit out": turns what is emitted into packets and hands them to `connection.ts`. What comes in is taken by
+ * the base class, `event-receiver.ts`.
  */
 
 const debug = createDebug("socket.io:socket");
-const emitLocally = EventEmitter.prototype.emit;
 
-const { CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK } = PacketType;
+const { CONNECT, DISCONNECT, EVENT, CONNECT_ERROR } = PacketType;
 
 /**
  * One client in one namespace.
@@ -59,7 +54,7 @@ export class Socket<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends CatchAllEmitter<ListenEvents, EmitEvents, SocketReservedEventsMap> {
+> extends EventReceiver<ListenEvents, EmitEvents, SocketReservedEventsMap> {
   // Who it is
   /** The namespace. */
   readonly nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents>;
@@ -72,13 +67,10 @@ export class Socket<
   private readonly pid: string;
 
   // Where it stands
-  /** @internal */ _state: "joining" | "connected" | "leaving" | "left";
   private _flags: BroadcastFlags | null;
 
   // What it keeps, made when first needed
   private _data: SocketData | undefined;
-  private _acks: Map<number, AckCallback> | null;
-  private _middlewares: SocketMiddleware[] | null;
   private readonly _auth: { [key: string]: any };
   private readonly _issuedMs: number;
   private _handshake: Handshake | null;
@@ -91,7 +83,6 @@ export class Socket<
     previousSession?: Session,
   ) {
     super();
-    (this as unknown as { _eventsCount: number })._eventsCount = INITIAL_EVENTS;
     this.nsp = nsp;
     this.client = client;
     if (previousSession !== undefined) {
@@ -103,11 +94,8 @@ export class Socket<
       this.recovered = false;
       this.pid = nsp.server._recovery === null ? "" : generateId();
     }
-    this._state = "joining";
     this._flags = null;
     this._data = previousSession === undefined ? undefined : (previousSession.data as SocketData);
-    this._acks = null;
-    this._middlewares = null;
     this._auth = auth;
     this._issuedMs = Date.now();
     this._handshake = null;
@@ -164,11 +152,6 @@ export class Socket<
     return this.nsp.adapter;
   }
 
-  /** Callbacks that wait for answers, by packet id; adapters add theirs. @internal */
-  get acks(): Map<number, AckCallback> {
-    return (this._acks ??= new Map());
-  }
-
   /** Flags of the next emission. @internal */
   get flags(): BroadcastFlags {
     return (this._flags ??= {});
@@ -176,15 +159,6 @@ export class Socket<
 
   set flags(value: BroadcastFlags) {
     this._flags = value;
-  }
-
-  /** Middlewares, in order. @internal */
-  get fns(): SocketMiddleware[] {
-    return (this._middlewares ??= []);
-  }
-
-  set fns(value: SocketMiddleware[]) {
-    this._middlewares = value;
   }
 
   // Emitting to this client
@@ -265,7 +239,7 @@ export class Socket<
   /** With recovery, events go through the adapter, which keeps them for a client that is away for a moment. */
   private _emitRecoverably(packet: SocketPacket, flags: BroadcastFlags | null): void {
     if (!this.connected && this._anyOutgoingListeners !== null) this.notifyOutgoingListeners(packet);
-    this.adapter.broadcast(packet, { rooms: new Set([this.id]), except: new Set(), flags: flags ?? {} });
+    void this.adapter.broadcast(packet, { rooms: new Set([this.id]), except: new Set(), flags: flags ?? {} });
   }
 
   private _takeFlags(): BroadcastFlags | null {
@@ -298,7 +272,7 @@ export class Socket<
    */
   timeout(timeout: number): Socket<ListenEvents, DecorateAcknowledgements<EmitEvents>, ServerSideEvents, SocketData> {
     this.flags.timeout = timeout;
-    return this as unknown as Socket<ListenEvents, DecorateAcknowledgements<EmitEvents>, ServerSideEvents, SocketData>;
+    return this;
   }
 
   // Emitting to others
@@ -347,9 +321,10 @@ export class Socket<
    * @param rooms  a room or an array of rooms
    * @returns what the adapter gives: nothing with the in-memory one, perhaps a promise with others
    */
-  join(rooms: Room | Array<Room>): Promise<void> | void {
+  join(rooms: Room | Array<Room>): Promise<void> | void;
+  join(rooms: Room | Array<Room>, callback?: unknown): Promise<void> | void {
     if (this._state === "left") return undefined;
-    if (arguments.length > 1 && typeof arguments[1] === "function") warnJoinCallback("join");
+    if (typeof callback === "function") warnJoinCallback("join");
     const adapter = this.adapter;
     if (typeof rooms === "string" && adapter.addAll === MemoryAdapter.prototype.addAll) {
       return (adapter as MemoryAdapter)._add(this.id, rooms);
@@ -361,27 +336,15 @@ export class Socket<
    * Leaves a room.
    * @returns what the adapter gives
    */
-  leave(room: Room): Promise<void> | void {
-    if (arguments.length > 1 && typeof arguments[1] === "function") warnJoinCallback("leave");
+  leave(room: Room): Promise<void> | void;
+  leave(room: Room, callback?: unknown): Promise<void> | void {
+    if (typeof callback === "function") warnJoinCallback("leave");
     return this.adapter.del(this.id, room);
   }
 
   /** Leaves all rooms, its own included. @internal */
   leaveAll(): void {
     this.adapter.delAll(this.id);
-  }
-
-  // Listening
-
-  /**
-   * Adds a middleware: it runs for each event of the client, after those added before, before the event's listeners.
-   * @param fn  calls `next()` or `next(error)`; the array it gets may be changed
-   * @returns the socket
-   */
-  use(fn: SocketMiddleware): this {
-    if (typeof fn !== "function") throw new UsageError("RC_ERR_ARGUMENT", `socket.use: expected a function, met ${typeof fn}`);
-    this.fns.push(fn);
-    return this;
   }
 
   // Coming and going
@@ -463,90 +426,4 @@ export class Socket<
   _writePrepared(messages: readonly Prepared[], isVolatile: boolean): void {
     if (this._state === "connected") this.client._writePrepared(messages, isVolatile);
   }
-
-  /** Gives the function that answers packet `id`, once. @internal */
-  ack(id: number): (...args: any[]) => void {
-    let isSent = false;
-    return (...args) => {
-      if (isSent) return;
-      isSent = true;
-      if (this._state !== "left") this.packet({ type: ACK, nsp: this.nsp.name, data: args, id });
-    };
-  }
-
-  // Packets in
-
-  /** Takes a packet of the client. Hot: once per packet. @internal */
-  _onpacket(packet: SocketPacket): void {
-    switch (packet.type) {
-      case EVENT:
-      case BINARY_EVENT:
-        this.onevent(packet);
-        break;
-      case ACK:
-      case BINARY_ACK:
-        this.onack(packet);
-        break;
-      case DISCONNECT:
-        this.ondisconnect();
-        break;
-    }
-  }
-
-  /** Takes an event. Programs replace this method to see all events. @internal */
-  onevent(packet: SocketPacket): void {
-    let event: any[] = packet.data ?? [];
-    if (packet.id !== undefined && packet.id !== null) event = [...event, this.ack(packet.id)];
-    if (this._anyListeners !== null) this._notifyListeners(event);
-    this.dispatch(event as Event);
-  }
-
-  /** Takes an answer; one that nobody waits for any more is ignored. @internal */
-  onack(packet: SocketPacket): void {
-    const id = packet.id as number;
-    const callback = this._acks?.get(id);
-    if (typeof callback !== "function") return;
-    this._acks!.delete(id);
-    callback.apply(this, packet.data);
-  }
-
-  /** Takes the client's wish to leave. @internal */
-  ondisconnect(): void {
-    this._onclose("client namespace disconnect");
-  }
-
-  /** Runs the middlewares, then the listeners of an event. @internal */
-  dispatch(event: Event): void {
-    const middlewares = this._middlewares;
-    if (middlewares !== null && middlewares.length > 0) runMiddlewares(middlewares.slice(), event, (error) => (error ? nextTick(raiseError, this, error) : nextTick(raise, this, event)));
-    // What a catch-all listener has set as async context holds for the event's listeners: they get a tick of their own.
-    else if (this._anyListeners !== null || !this.client._raiseLater(this, event)) nextTick(raise, this, event);
-  }
-
-  /** Runs the listeners of an event, unless the socket has gone meanwhile. Hot: once per event. @internal */
-  _raise(event: Event): void {
-    if (this._state !== "connected") return;
-    if (event[0] === "error" && this.listenerCount("error") === 0) return; // a client must not be able to throw here
-    emitLocally.apply(this, event);
-  }
-
-  /** Raises `error`; without a listener nothing happens. @internal */
-  _onerror(error: Error): void {
-    if (this.listenerCount("error") > 0) emitLocally.call(this, "error", error);
-  }
-
-  /** @internal */
-  _forgetAck(id: number): void {
-    this._acks?.delete(id);
-  }
 }
-
-function raise(socket: Socket<any, any, any, any>, event: Event): void {
-  socket._raise(event);
-}
-
-function raiseError(socket: Socket<any, any, any, any>, error: Error): void {
-  socket._onerror(error);
-}
-
-giveErrorListener(Socket.prototype);
