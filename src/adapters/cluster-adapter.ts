@@ -111,13 +111,13 @@ export abstract class ClusterAdapter extends MemoryAdapter {
         break;
       }
       case MessageType.SOCKETS_JOIN:
-        super.addSockets(decodeOptions(message.data.opts), message.data.rooms);
+        void super.addSockets(decodeOptions(message.data.opts), message.data.rooms);
         break;
       case MessageType.SOCKETS_LEAVE:
-        super.delSockets(decodeOptions(message.data.opts), message.data.rooms);
+        void super.delSockets(decodeOptions(message.data.opts), message.data.rooms);
         break;
       case MessageType.DISCONNECT_SOCKETS:
-        super.disconnectSockets(decodeOptions(message.data.opts), message.data.close === true);
+        void super.disconnectSockets(decodeOptions(message.data.opts), message.data.close === true);
         break;
       case MessageType.FETCH_SOCKETS:
         this.publishResponse(message.uid, {
@@ -142,8 +142,7 @@ export abstract class ClusterAdapter extends MemoryAdapter {
     super.broadcastWithAck(
       packet,
       opts,
-      (clientCount) =>
-        this.publishResponse(requester, { type: MessageType.BROADCAST_CLIENT_COUNT, data: { requestId, clientCount } }),
+      (clientCount) => this.publishResponse(requester, { type: MessageType.BROADCAST_CLIENT_COUNT, data: { requestId, clientCount } }),
       (value) => this.publishResponse(requester, { type: MessageType.BROADCAST_ACK, data: { requestId, packet: value } }),
     );
   }
@@ -230,21 +229,21 @@ export abstract class ClusterAdapter extends MemoryAdapter {
     if (!opts.flags?.local) {
       await this._publishFirst({ type: MessageType.SOCKETS_JOIN, data: { opts: encodeOptions(opts), rooms } });
     }
-    super.addSockets(opts, rooms);
+    void super.addSockets(opts, rooms);
   }
 
   override async delSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
     if (!opts.flags?.local) {
       await this._publishFirst({ type: MessageType.SOCKETS_LEAVE, data: { opts: encodeOptions(opts), rooms } });
     }
-    super.delSockets(opts, rooms);
+    void super.delSockets(opts, rooms);
   }
 
   override async disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
     if (!opts.flags?.local) {
       await this._publishFirst({ type: MessageType.DISCONNECT_SOCKETS, data: { opts: encodeOptions(opts), close } });
     }
-    super.disconnectSockets(opts, close);
+    void super.disconnectSockets(opts, close);
   }
 
   override async fetchSockets(opts: BroadcastOptions): Promise<any[]> {

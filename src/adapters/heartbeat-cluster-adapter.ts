@@ -1,13 +1,6 @@
 import { runInRoot } from "../support/tick";
 import { ClusterAdapter } from "./cluster-adapter";
-import {
-  type ClusterMessage,
-  type ClusterResponse,
-  MessageType,
-  type Offset,
-  type ServerId,
-  type UnsignedMessage,
-} from "./messages";
+import { type ClusterMessage, type ClusterResponse, MessageType, type Offset, type ServerId, type UnsignedMessage } from "./messages";
 import type { Expected } from "./pending-request";
 
 /*
@@ -15,6 +8,7 @@ import type { Expected } from "./pending-request";
  * silent for too long is gone.
  */
 
+/** How nodes notice that another one is gone. */
 export interface ClusterAdapterOptions {
   /** Longest silence of this node, in milliseconds. Default 5,000. */
   heartbeatInterval?: number;
@@ -30,6 +24,7 @@ const NODES_MAX = 4_096;
 /** The id under which processes without sockets publish. */
 const EMITTER_UID = "emitter";
 
+/** An adapter for any transport that reaches all nodes; it finds out itself who they are. */
 export abstract class ClusterAdapterWithHeartbeat extends ClusterAdapter {
   /** @internal */ readonly _intervalMs: number;
   /** @internal */ readonly _timeoutMs: number;
@@ -71,8 +66,8 @@ export abstract class ClusterAdapterWithHeartbeat extends ClusterAdapter {
   }
 
   /** @internal */
-  override async _expected(): Promise<Expected> {
-    return new Set(this._nodes.keys());
+  override _expected(): Promise<Expected> {
+    return Promise.resolve(new Set(this._nodes.keys()));
   }
 
   // Public here, as adapters know it

@@ -16,8 +16,10 @@ import { deliver } from "./delivery";
 export type SocketId = string;
 /** Secret id of a socket, known to its client: allows it to recover its session. */
 export type PrivateSessionId = string;
+/** Name of a room; used as given, nothing is made a text of. */
 export type Room = string;
 
+/** How a broadcast is to be sent; `timeout` in milliseconds. */
 export interface BroadcastFlags {
   volatile?: boolean;
   compress?: boolean;
@@ -27,6 +29,7 @@ export interface BroadcastFlags {
   timeout?: number;
 }
 
+/** Whom a broadcast is for, and how it is to be sent. */
 export interface BroadcastOptions {
   /** Union of target rooms; empty: the whole namespace. */
   rooms: Set<Room>;
@@ -198,7 +201,7 @@ export class Adapter extends EventEmitter {
   // Broadcasts
 
   /** Sends a packet to the matching sockets. */
-  broadcast(packet: any, opts: BroadcastOptions): void {
+  broadcast(packet: any, opts: BroadcastOptions): Promise<void> | void {
     this._broadcastLocally(packet, opts, packet);
   }
 

@@ -154,7 +154,12 @@ function hasTag(header: string | undefined, tag: string): boolean {
 
 function varyByEncoding(response: FileResponse): void {
   const given = response.getHeader("Vary");
-  const fields = given === undefined ? [] : String(given).split(",").map((field) => field.trim());
+  const fields =
+    given === undefined
+      ? []
+      : String(given)
+          .split(",")
+          .map((field) => field.trim());
   if (fields.includes("*") || fields.some((field) => field.toLowerCase() === "accept-encoding")) return;
   response.setHeader("Vary", [...fields, "Accept-Encoding"].join(", "));
 }
@@ -202,8 +207,7 @@ class Bundle {
     const key = encoding === null ? name : `${name} ${encoding}`;
     let body = this.bodies.get(key);
     if (body === undefined) {
-      body =
-        encoding === null ? readFile(join(this.directory, name)) : this.bytes(name, null).then(compressors[encoding]);
+      body = encoding === null ? readFile(join(this.directory, name)) : this.bytes(name, null).then(compressors[encoding]);
       this.bodies.set(key, body);
       body.catch(() => this.bodies.delete(key)); // the next request tries again; this one is told by its own await
     }

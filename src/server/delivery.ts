@@ -34,7 +34,7 @@ export function deliver(
   let writeOptions: object | undefined;
 
   for (let i = 0; i < sockets.length; i++) {
-    const socket = sockets[i]!;
+    const socket = sockets[i];
     if (ack !== undefined) socket.acks.set(packet.id, ack);
     if (typeof socket.notifyOutgoingListeners === "function") socket.notifyOutgoingListeners(shown);
     if (typeof socket._writePrepared === "function") {

@@ -19,6 +19,9 @@ export interface DefaultEventsMap {
   [event: string]: (...args: any[]) => void;
 }
 
+/** The map of nothing. */
+type NoEvents = Record<never, never>;
+
 /** The names of a map. */
 export type EventNames<Map extends EventsMap> = keyof Map & (string | symbol);
 
@@ -40,10 +43,7 @@ export type EventNamesWithoutAck<Map extends EventsMap, K extends EventNames<Map
   : never;
 
 /** The names whose acknowledgement starts with an error, that is, those emitted under a time-out. */
-export type EventNamesWithError<
-  Map extends EventsMap,
-  K extends EventNamesWithAck<Map> = EventNamesWithAck<Map>,
-> = K extends unknown
+export type EventNamesWithError<Map extends EventsMap, K extends EventNamesWithAck<Map> = EventNamesWithAck<Map>> = K extends unknown
   ? AckKind<Map[K]> extends "untyped"
     ? K
     : FirstArg<Last<Parameters<Map[K]>>> extends Error
@@ -56,8 +56,7 @@ export type RemoveAcknowledgements<E extends EventsMap> = { [K in EventNamesWith
 
 /** The names of either map. */
 export type ReservedOrUserEventNames<ReservedEvents extends EventsMap, UserEvents extends EventsMap> =
-  | EventNames<ReservedEvents>
-  | EventNames<UserEvents>;
+  EventNames<ReservedEvents> | EventNames<UserEvents>;
 
 /** The listener of an event of either map; the reserved one wins. */
 export type ReservedOrUserListener<
@@ -65,11 +64,7 @@ export type ReservedOrUserListener<
   UserEvents extends EventsMap,
   Ev extends ReservedOrUserEventNames<ReservedEvents, UserEvents>,
 > = ListenerOrUntyped<
-  Ev extends EventNames<ReservedEvents>
-    ? ReservedEvents[Ev]
-    : Ev extends EventNames<UserEvents>
-      ? UserEvents[Ev]
-      : never
+  Ev extends EventNames<ReservedEvents> ? ReservedEvents[Ev] : Ev extends EventNames<UserEvents> ? UserEvents[Ev] : never
 >;
 
 /** What broadcasts offer without being emitters. */
@@ -86,9 +81,9 @@ export interface TypedEventBroadcaster<EmitEvents extends EventsMap> {
 export interface StrictEventEmitter<
   ListenEvents extends EventsMap,
   EmitEvents extends EventsMap,
-  ReservedEvents extends EventsMap = {},
-> extends EventEmitter,
-    TypedEventBroadcaster<EmitEvents> {
+  ReservedEvents extends EventsMap = NoEvents,
+>
+  extends EventEmitter, TypedEventBroadcaster<EmitEvents> {
   on<Ev extends ReservedOrUserEventNames<ReservedEvents, ListenEvents>>(
     ev: Ev,
     listener: ReservedOrUserListener<ReservedEvents, ListenEvents, Ev>,
@@ -106,23 +101,19 @@ export interface StrictEventEmitter<
 export const StrictEventEmitter = LeanEmitter as unknown as new <
   ListenEvents extends EventsMap,
   EmitEvents extends EventsMap,
-  ReservedEvents extends EventsMap = {},
+  ReservedEvents extends EventsMap = NoEvents,
 >() => StrictEventEmitter<ListenEvents, EmitEvents, ReservedEvents>;
 
 // Acknowledgements, as their senders see them
 
 /** The map with an error put before the values of every acknowledgement: the map after `timeout()`. */
 export type DecorateAcknowledgements<E> = {
-  [K in keyof E]: E[K] extends (...args: infer Params) => infer Result
-    ? (...args: PrependTimeoutError<Params>) => Result
-    : E[K];
+  [K in keyof E]: E[K] extends (...args: infer Params) => infer Result ? (...args: PrependTimeoutError<Params>) => Result : E[K];
 };
 
 /** The map with the first value of every acknowledgement turned into a list: the map of a broadcast. */
 export type DecorateAcknowledgementsWithMultipleResponses<E> = {
-  [K in keyof E]: E[K] extends (...args: infer Params) => infer Result
-    ? (...args: ExpectMultipleResponses<Params>) => Result
-    : E[K];
+  [K in keyof E]: E[K] extends (...args: infer Params) => infer Result ? (...args: ExpectMultipleResponses<Params>) => Result : E[K];
 };
 
 /** Both: the map of a broadcast after `timeout()`, and of `serverSideEmit`, which always has a time-out. */

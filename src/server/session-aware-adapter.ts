@@ -102,7 +102,7 @@ export class SessionAwareAdapter extends MemoryAdapter {
   }
 
   /** Sends a packet to the matching sockets; an event that can be recovered is numbered and kept first. */
-  override broadcast(packet: any, opts: BroadcastOptions): void {
+  override broadcast(packet: any, opts: BroadcastOptions): Promise<void> | void {
     const isRecoverable = packet.type === EVENT && packet.id === undefined && !opts.flags?.volatile;
     if (!isRecoverable) return super.broadcast(packet, opts);
 

@@ -37,7 +37,10 @@ describe("types", { concurrency: 2 }, () => {
   for (const [name, title] of [
     ["maps.ts", "take event maps in four places, with defaults, and stay assignable [TYP-1, TYP-2, TYP-11, TYP-15, EX-217]"],
     ["listening.ts", "know what may be listened to, and with which arguments [TYP-3, TYP-4, TYP-13, TYP-14, EX-214]"],
-    ["emitting.ts", "know what may be emitted, and what comes back [TYP-5, TYP-6, TYP-7, TYP-8, TYP-9, TYP-10, EX-210, EX-211, EX-212, EX-213, EX-215, EX-216]"],
+    [
+      "emitting.ts",
+      "know what may be emitted, and what comes back [TYP-5, TYP-6, TYP-7, TYP-8, TYP-9, TYP-10, EX-210, EX-211, EX-212, EX-213, EX-215, EX-216]",
+    ],
     ["options.ts", "know the options, and which adapters can be used [TYP-12, TYP-13, TYP-16]"],
   ]) {
     it(title, async (t) => assert.equal(await compile(t, name), ""));
@@ -51,6 +54,7 @@ describe("types", { concurrency: 2 }, () => {
     ["node10 with esModuleInterop off", { type: "commonjs", module: "commonjs", moduleResolution: "node10", esModuleInterop: false }],
     ["node16 with the declarations checked themselves", { type: "commonjs", skipLibCheck: false, exactOptionalPropertyTypes: true }],
   ]) {
-    it(`resolve, and can be augmented, under ${title} [TYP-17, EX-218]`, async (t) => assert.equal(await compile(t, "entry.ts", options), ""));
+    it(`resolve, and can be augmented, under ${title} [TYP-17, EX-218]`, async (t) =>
+      assert.equal(await compile(t, "entry.ts", options), ""));
   }
 });

@@ -11,17 +11,20 @@ import { within } from "../support/wait.js";
 const UNKNOWN_TRANSPORT = '{"code":0,"message":"Transport unknown"}';
 
 function get(port, path, { method = "GET", headers = {} } = {}) {
-  return within(new Promise((resolve, reject) => {
-    const req = request({ port, host: "127.0.0.1", path, method, headers, agent: false }, (res) => {
-      let body = "";
-      res.setEncoding("utf8");
-      res.on("data", (chunk) => (body += chunk));
-      res.on("end", () => resolve({ status: res.statusCode, headers: res.headers, body }));
-      res.on("error", reject);
-    });
-    req.on("error", reject);
-    req.end();
-  }), `${method} ${path}`);
+  return within(
+    new Promise((resolve, reject) => {
+      const req = request({ port, host: "127.0.0.1", path, method, headers, agent: false }, (res) => {
+        let body = "";
+        res.setEncoding("utf8");
+        res.on("data", (chunk) => (body += chunk));
+        res.on("end", () => resolve({ status: res.statusCode, headers: res.headers, body }));
+        res.on("error", reject);
+      });
+      req.on("error", reject);
+      req.end();
+    }),
+    `${method} ${path}`,
+  );
 }
 
 const isFile = ({ status, body }) => status === 200 && body.startsWith("/*!");
@@ -29,14 +32,17 @@ const isHandshake = ({ status, body }) => status === 200 && body.startsWith("0{"
 
 /** Sends a request head as it is and gives the first line of the answer. */
 function statusLine(port, target) {
-  return within(new Promise((resolve, reject) => {
-    const socket = connectTcp(port, "127.0.0.1", () => socket.write(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`));
-    socket.once("data", (data) => {
-      socket.destroy();
-      resolve(data.toString().split("\r\n")[0]);
-    });
-    socket.on("error", reject);
-  }), target);
+  return within(
+    new Promise((resolve, reject) => {
+      const socket = connectTcp(port, "127.0.0.1", () => socket.write(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`));
+      socket.once("data", (data) => {
+        socket.destroy();
+        resolve(data.toString().split("\r\n")[0]);
+      });
+      socket.on("error", reject);
+    }),
+    target,
+  );
 }
 
 describe("a server's client files", () => {
@@ -65,7 +71,13 @@ describe("a server's client files", () => {
     assert.ok(isFile(await get(late.port, "/socket.io/socket.io.js")));
   });
 
-  for (const [path, prefix, stored] of [["/foo/bar", "/foo/bar", "/foo/bar"], ["/foo/bar/", "/foo/bar", "/foo/bar"], ["/a.b", "/a.b", "/a.b"], ["/", "", ""], ["", "/socket.io", "/socket.io"]]) {
+  for (const [path, prefix, stored] of [
+    ["/foo/bar", "/foo/bar", "/foo/bar"],
+    ["/foo/bar/", "/foo/bar", "/foo/bar"],
+    ["/a.b", "/a.b", "/a.b"],
+    ["/", "", ""],
+    ["", "/socket.io", "/socket.io"],
+  ]) {
     it(`are under the path ${JSON.stringify(path)}, literally, with the engine [HTTP-30, HTTP-31, HTTP-32, HTTP-33, HTTP-73]`, async (t) => {
       const { io, port } = await startServer(t, { path });
       assert.equal(io.path(), stored);
@@ -101,7 +113,11 @@ describe("a server's client files", () => {
   it("share the server's CORS option, and nothing else of the engine [HTTP-20, HTTP-21, HTTP-76]", async (t) => {
     const Origin = "https://app.example";
     let engineRan = 0;
-    const { io, port } = await startServer(t, { cors: { origin: Origin }, cookie: true, allowRequest: (req, callback) => callback("no", engineRan++) });
+    const { io, port } = await startServer(t, {
+      cors: { origin: Origin },
+      cookie: true,
+      allowRequest: (req, callback) => callback("no", engineRan++),
+    });
     io.engine.use((req, res, next) => next(engineRan++));
     io.engine.on("headers", () => engineRan++);
     for (const file of ["socket.io.js", "socket.io.esm.min.js"]) {
@@ -109,16 +125,28 @@ describe("a server's client files", () => {
       assert.equal(headers["access-control-allow-origin"], Origin);
       assert.equal(headers["set-cookie"], undefined);
     }
-    const preflight = await get(port, "/socket.io/socket.io.js", { method: "OPTIONS", headers: { Origin, "Access-Control-Request-Method": "GET" } });
+    const preflight = await get(port, "/socket.io/socket.io.js", {
+      method: "OPTIONS",
+      headers: { Origin, "Access-Control-Request-Method": "GET" },
+    });
     assert.equal(preflight.status, 204);
     assert.equal(engineRan, 0);
     const bare = await startServer(t);
-    assert.equal((await get(bare.port, "/socket.io/socket.io.js", { headers: { Origin } })).headers["access-control-allow-origin"], undefined);
+    assert.equal(
+      (await get(bare.port, "/socket.io/socket.io.js", { headers: { Origin } })).headers["access-control-allow-origin"],
+      undefined,
+    );
   });
 
   it("never are anything else, whatever the path climbs [HTTP-3, HTTP-75]", async (t) => {
     const { port } = await startServer(t);
-    for (const target of ["/socket.io/../package.json", "/socket.io/socket.io.js/../../package.json", "/socket.io/%2e%2e/package.json", "/socket.io/..%2fpackage.json", "/socket.io/..\\package.json"]) {
+    for (const target of [
+      "/socket.io/../package.json",
+      "/socket.io/socket.io.js/../../package.json",
+      "/socket.io/%2e%2e/package.json",
+      "/socket.io/..%2fpackage.json",
+      "/socket.io/..\\package.json",
+    ]) {
       assert.match(await statusLine(port, target), /^HTTP\/1.1 400 /, target);
     }
   });
@@ -141,13 +169,23 @@ describe("an application beside it", () => {
     for (const path of ["/nope", "/socket.io", "/socket.iox"]) {
       const { status, headers, body } = await get(port, path);
       assert.deepEqual([status, headers["x-app"], body], [404, "yes", "application"]);
-      assert.deepEqual(order.splice(0), [["first", path, true], ["second", path, true]]);
+      assert.deepEqual(order.splice(0), [
+        ["first", path, true],
+        ["second", path, true],
+      ]);
     }
     for (const path of ["/socket.io/socket.io.js", "/socket.io/?EIO=4&transport=polling", "/socket.io/own-route"]) {
       assert.equal((await get(port, path)).headers["x-app"], undefined);
       assert.deepEqual(order, []);
     }
-    assert.deepEqual(late, ["/nope", "/socket.io", "/socket.iox", "/socket.io/socket.io.js", "/socket.io/?EIO=4&transport=polling", "/socket.io/own-route"]);
+    assert.deepEqual(late, [
+      "/nope",
+      "/socket.io",
+      "/socket.iox",
+      "/socket.io/socket.io.js",
+      "/socket.io/?EIO=4&transport=polling",
+      "/socket.io/own-route",
+    ]);
   });
 
   it("may be another Socket.IO server with another path [HTTP-48]", async (t) => {

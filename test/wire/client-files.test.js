@@ -16,29 +16,38 @@ const manifest = createRequire(import.meta.url).resolve("socket.io-client/packag
 const { version } = JSON.parse(readFileSync(manifest, "utf8"));
 const original = (name) => readFileSync(join(dirname(manifest), "dist", name));
 
-const NAMES = ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js"].flatMap((name) => [name, `${name}.map`]);
+const NAMES = ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js"].flatMap((name) => [
+  name,
+  `${name}.map`,
+]);
 
 /** Starts a server whose requests go to the client files, then to an application that answers 418. */
 async function start(t, { paths = ["/socket.io"], corsOptions } = {}) {
   const files = new ClientFiles(paths, corsOptions ? cors(corsOptions) : null);
-  const { port } = await startHttp(t, createServer((req, res) => {
-    if (!files.handle(req, res)) res.writeHead(418).end();
-  }));
+  const { port } = await startHttp(
+    t,
+    createServer((req, res) => {
+      if (!files.handle(req, res)) res.writeHead(418).end();
+    }),
+  );
   return (target, options = {}) => fetchRaw(port, target, options);
 }
 
 /** One request, nothing normalised, nothing decompressed. */
 function fetchRaw(port, path, { method = "GET", headers = {} } = {}) {
-  return within(new Promise((resolve, reject) => {
-    const req = request({ port, host: "127.0.0.1", path, method, headers, agent: false }, (res) => {
-      const chunks = [];
-      res.on("data", (chunk) => chunks.push(chunk));
-      res.on("end", () => resolve({ status: res.statusCode, headers: res.headers, body: Buffer.concat(chunks) }));
-      res.on("error", reject);
-    });
-    req.on("error", reject);
-    req.end();
-  }), `${method} ${path}`);
+  return within(
+    new Promise((resolve, reject) => {
+      const req = request({ port, host: "127.0.0.1", path, method, headers, agent: false }, (res) => {
+        const chunks = [];
+        res.on("data", (chunk) => chunks.push(chunk));
+        res.on("end", () => resolve({ status: res.statusCode, headers: res.headers, body: Buffer.concat(chunks) }));
+        res.on("error", reject);
+      });
+      req.on("error", reject);
+      req.end();
+    }),
+    `${method} ${path}`,
+  );
 }
 
 describe("client files", () => {
@@ -49,7 +58,10 @@ describe("client files", () => {
       assert.equal(status, 200);
       assert.ok(body.equals(original(name)));
       if (name.endsWith(".js")) assert.equal(body.toString("latin1", 0, 3), "/*!");
-      assert.equal(headers["content-type"], name.endsWith(".map") ? "application/json; charset=utf-8" : "application/javascript; charset=utf-8");
+      assert.equal(
+        headers["content-type"],
+        name.endsWith(".map") ? "application/json; charset=utf-8" : "application/javascript; charset=utf-8",
+      );
       assert.equal(headers["cache-control"], "public, max-age=0");
       assert.equal(headers.etag, `"${version}"`);
       assert.equal(headers["content-length"], String(body.length));
@@ -59,7 +71,11 @@ describe("client files", () => {
 
     it(`serves ${name} compressed [HTTP-14, HTTP-16, HTTP-71]`, async (t) => {
       const fetch = await start(t);
-      for (const [encoding, decode] of [["br", brotliDecompressSync], ["gzip", gunzipSync], ["deflate", inflateSync]]) {
+      for (const [encoding, decode] of [
+        ["br", brotliDecompressSync],
+        ["gzip", gunzipSync],
+        ["deflate", inflateSync],
+      ]) {
         const { headers, body } = await fetch(`/socket.io/${name}`, { headers: { "Accept-Encoding": encoding } });
         assert.equal(headers["content-encoding"], encoding);
         assert.equal(headers["content-length"], String(body.length));
@@ -86,11 +102,28 @@ describe("client files", () => {
   it("leaves every other target alone [HTTP-2, HTTP-3, HTTP-4, HTTP-5, HTTP-75]", async (t) => {
     const fetch = await start(t);
     for (const target of [
-      "/socket.io", "/socket.io/", "/socket.io/?EIO=4&transport=polling", "/socket.io/socket.io.esm.js", "/socket.io/socket.io.msgpack.js",
-      "/socket.io/socket.io.slim.js", "/socket.io/sub/socket.io.js", "/socket.io//socket.io.js", "/socket.io/socket.io.js/",
-      "/socket.io/socket.io%2Ejs", "/socket.io/SOCKET.IO.JS", "/SOCKET.IO/socket.io.js", "/socket.ioXsocket.io.js", "/socket.io?socket.io.js",
-      "/socket.io/socket.io.js%23x", "/socket.io/socket.io.js#x", "/socket.io/../package.json", "/socket.io/socket.io.js/../../package.json",
-      "/socket.io/%2e%2e/package.json", "/socket.io/..%2fpackage.json", "/socket.io/__proto__", "/socket.io/constructor",
+      "/socket.io",
+      "/socket.io/",
+      "/socket.io/?EIO=4&transport=polling",
+      "/socket.io/socket.io.esm.js",
+      "/socket.io/socket.io.msgpack.js",
+      "/socket.io/socket.io.slim.js",
+      "/socket.io/sub/socket.io.js",
+      "/socket.io//socket.io.js",
+      "/socket.io/socket.io.js/",
+      "/socket.io/socket.io%2Ejs",
+      "/socket.io/SOCKET.IO.JS",
+      "/SOCKET.IO/socket.io.js",
+      "/socket.ioXsocket.io.js",
+      "/socket.io?socket.io.js",
+      "/socket.io/socket.io.js%23x",
+      "/socket.io/socket.io.js#x",
+      "/socket.io/../package.json",
+      "/socket.io/socket.io.js/../../package.json",
+      "/socket.io/%2e%2e/package.json",
+      "/socket.io/..%2fpackage.json",
+      "/socket.io/__proto__",
+      "/socket.io/constructor",
       "http://127.0.0.1/socket.io/socket.io.js",
     ]) {
       const { status, body } = await fetch(target);
@@ -100,12 +133,24 @@ describe("client files", () => {
   });
 
   for (const [accepted, encoding] of [
-    [undefined, undefined], ["", undefined], ["identity", undefined], ["zstd", undefined], ["*", "br"], ["gzip, deflate, br", "gzip"], ["br, gzip", "br"],
-    ["deflate, gzip;q=1.0, *;q=0.5", "deflate"], ["gzip;q=0.5, br", "br"], ["gzip;q=1, br;q=0.5", "gzip"], ["br;q=0, gzip;q=0.1", "gzip"], ["*;q=0", undefined],
+    [undefined, undefined],
+    ["", undefined],
+    ["identity", undefined],
+    ["zstd", undefined],
+    ["*", "br"],
+    ["gzip, deflate, br", "gzip"],
+    ["br, gzip", "br"],
+    ["deflate, gzip;q=1.0, *;q=0.5", "deflate"],
+    ["gzip;q=0.5, br", "br"],
+    ["gzip;q=1, br;q=0.5", "gzip"],
+    ["br;q=0, gzip;q=0.1", "gzip"],
+    ["*;q=0", undefined],
   ]) {
     it(`answers "Accept-Encoding: ${accepted ?? "(none)"}" with ${encoding ?? "the plain file"} [HTTP-14, HTTP-15]`, async (t) => {
       const fetch = await start(t);
-      const { status, headers } = await fetch("/socket.io/socket.io.min.js", { headers: accepted === undefined ? {} : { "Accept-Encoding": accepted } });
+      const { status, headers } = await fetch("/socket.io/socket.io.min.js", {
+        headers: accepted === undefined ? {} : { "Accept-Encoding": accepted },
+      });
       assert.equal(status, 200);
       assert.equal(headers["content-encoding"], encoding);
       assert.equal(headers.vary, "Accept-Encoding");
@@ -113,8 +158,14 @@ describe("client files", () => {
   }
 
   for (const [given, status] of [
-    [`"${version}"`, 304], [`W/"${version}"`, 304], ["*", 304], [`"a", "${version}"`, 304], [`"a",W/"${version}"`, 304],
-    [`"0.0.1"`, 200], [version, 200], ["", 200],
+    [`"${version}"`, 304],
+    [`W/"${version}"`, 304],
+    ["*", 304],
+    [`"a", "${version}"`, 304],
+    [`"a",W/"${version}"`, 304],
+    [`"0.0.1"`, 200],
+    [version, 200],
+    ["", 200],
   ]) {
     it(`answers "If-None-Match: ${given}" with ${status} [HTTP-13, HTTP-72]`, async (t) => {
       const fetch = await start(t);
@@ -134,7 +185,8 @@ describe("client files", () => {
     const get = await fetch("/socket.io/socket.io.js");
     assert.equal(head.status, 200);
     assert.equal(head.body.length, 0);
-    for (const name of ["content-type", "content-length", "etag", "cache-control", "vary"]) assert.equal(head.headers[name], get.headers[name]);
+    for (const name of ["content-type", "content-length", "etag", "cache-control", "vary"])
+      assert.equal(head.headers[name], get.headers[name]);
   });
 
   it("refuses other methods [HTTP-17]", async (t) => {

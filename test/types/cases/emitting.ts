@@ -73,14 +73,19 @@ export function broadcasts_collect_lists(io: Io, socket: Sock) {
     return a;
   });
   io.to("room").emit("withAck", "x", (r) => expectType<number[]>(r));
-  io.to("room").timeout(1).emit("multiple", (err, r) => {
-    expectType<Error>(err);
-    expectType<string[]>(r);
-  });
+  io.to("room")
+    .timeout(1)
+    .emit("multiple", (err, r) => {
+      expectType<Error>(err);
+      expectType<string[]>(r);
+    });
   // @ts-expect-error only the first value is kept
   io.timeout(1).emit("multiple", (err: Error, r: string[], second: number[]) => [err, r, second]);
   socket.broadcast.timeout(1).emit("withAck", "x", (err, r) => expectType<[Error, number[]]>([err, r]));
-  io.to("room").except(["a", "b"]).volatile.local.compress(false).emit("basicEmit", 1, "2", Buffer.from([3]));
+  io.to("room")
+    .except(["a", "b"])
+    .volatile.local.compress(false)
+    .emit("basicEmit", 1, "2", Buffer.from([3]));
   // @ts-expect-error wrong type
   io.to("room").emit("basicEmit", "1", "2", Buffer.from([3]));
   // @ts-expect-error unknown

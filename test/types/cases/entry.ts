@@ -1,7 +1,24 @@
 import { Server, Namespace, Socket as SocketClass } from "socket.io";
-import type { Socket, RemoteSocket, BroadcastOperator, DefaultEventsMap, ExtendedError, ServerOptions, Event, DisconnectReason } from "socket.io";
+import type {
+  Socket,
+  RemoteSocket,
+  BroadcastOperator,
+  DefaultEventsMap,
+  ExtendedError,
+  ServerOptions,
+  Event,
+  DisconnectReason,
+} from "socket.io";
 
-export type Everything = [Socket, RemoteSocket<DefaultEventsMap, any>, BroadcastOperator<DefaultEventsMap, any>, ExtendedError, ServerOptions, Event, DisconnectReason];
+export type Everything = [
+  Socket,
+  RemoteSocket<DefaultEventsMap, any>,
+  BroadcastOperator<DefaultEventsMap, any>,
+  ExtendedError,
+  ServerOptions,
+  Event,
+  DisconnectReason,
+];
 
 declare module "socket.io" {
   interface Socket {

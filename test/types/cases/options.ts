@@ -1,6 +1,14 @@
 import { createServer } from "node:http";
 import { Server, type Event, type ExtendedError, type Namespace, type ServerOptions, type Socket } from "socket.io";
-import { Adapter, ClusterAdapter, ClusterAdapterWithHeartbeat, MessageType, SessionAwareAdapter, type ClusterMessage, type ClusterResponse } from "socket.io/adapter";
+import {
+  Adapter,
+  ClusterAdapter,
+  ClusterAdapterWithHeartbeat,
+  MessageType,
+  SessionAwareAdapter,
+  type ClusterMessage,
+  type ClusterResponse,
+} from "socket.io/adapter";
 
 declare function expectType<T>(value: T): void;
 declare function exactly<A, B>(..._: (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? [] : [never]): void;
@@ -50,7 +58,10 @@ declare class Foreign extends (await import("node:events")).EventEmitter {
   disconnectSockets(opts: any, close: boolean): void;
   serverSideEmit(packet: any[]): void;
   persistSession(session: { sid: string; pid: string; rooms: string[]; data: unknown }): void;
-  restoreSession(pid: string, offset: string): Promise<{ sid: string; pid: string; rooms: string[]; data: unknown; missedPackets: unknown[][] }>;
+  restoreSession(
+    pid: string,
+    offset: string,
+  ): Promise<{ sid: string; pid: string; rooms: string[]; data: unknown; missedPackets: unknown[][] }>;
 }
 
 export function adapters_are_classes_or_factories(io: Server) {

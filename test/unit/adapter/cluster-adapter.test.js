@@ -13,7 +13,10 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
 
   describe(isHeartbeat ? "with heartbeats" : "with a count of servers", () => {
     it("has an id of 16 hexadecimal digits, and signs what it sends [CLU-1, CLU-3]", async (t) => {
-      const { bus, nodes: [{ adapter }] } = startNodes(t, AdapterClass, 1);
+      const {
+        bus,
+        nodes: [{ adapter }],
+      } = startNodes(t, AdapterClass, 1);
       assert.match(adapter.uid, /^[0-9a-f]{16}$/);
       await adapter.broadcast(event("x"), to());
       const [message] = bus.published(MessageType.BROADCAST);
@@ -33,12 +36,12 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       await nodes[2].adapter.broadcast(event("here"), to([], ["2.2"], { local: true }));
       await settle();
       assert.deepEqual(received(nodes), {
-        "0.1": [["everybody"]],
-        "0.2": [["everybody"]],
-        "1.1": [["everybody"], ["ones"]],
-        "1.2": [["everybody"]],
-        "2.1": [["everybody"], ["ones"], ["here"]],
-        "2.2": [["everybody"]],
+        0.1: [["everybody"]],
+        0.2: [["everybody"]],
+        1.1: [["everybody"], ["ones"]],
+        1.2: [["everybody"]],
+        2.1: [["everybody"], ["ones"], ["here"]],
+        2.2: [["everybody"]],
       });
     });
 
@@ -47,7 +50,7 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       bus.failure = new Error("broker is gone");
       await nodes[0].adapter.broadcast(event("x"), to(["0.1"]));
       await nodes[0].adapter.addSockets(to(["0.1"]), ["new"]);
-      assert.deepEqual(received(nodes), { "0.1": [["x"]] });
+      assert.deepEqual(received(nodes), { 0.1: [["x"]] });
       assert.ok(nodes[0].adapter.rooms.get("new").has("0.1"));
       bus.failure = null;
     });
@@ -61,7 +64,7 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       assert.deepEqual(received(nodes), {});
       release();
       await done;
-      assert.deepEqual(received(nodes), { "0.1": [["x"]] });
+      assert.deepEqual(received(nodes), { 0.1: [["x"]] });
       bus.delay = () => Promise.resolve();
     });
 
@@ -76,8 +79,8 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       bus.offset = "";
       await nodes[0].adapter.broadcast(event("plain"), to(["ones"]));
       assert.deepEqual(received(nodes), {
-        "0.1": [["kept", "17-0"], ["lossy"], ["plain"]],
-        "1.1": [["kept", "17-0"], ["lossy"], ["plain"]],
+        0.1: [["kept", "17-0"], ["lossy"], ["plain"]],
+        1.1: [["kept", "17-0"], ["lossy"], ["plain"]],
       });
       assert.deepEqual(shown, [["kept"], ["lossy"], ["plain"]]);
       assert.deepEqual(bus.published(MessageType.BROADCAST)[0].data.packet.data, ["kept"]);
@@ -87,7 +90,7 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       const { bus, nodes } = startNodes(t, AdapterClass, 2);
       bus.offset = "17-0";
       await nodes[0].adapter.broadcast(event("x"), to(["ones"]));
-      assert.deepEqual(received(nodes), { "0.1": [["x"]], "1.1": [["x"]] });
+      assert.deepEqual(received(nodes), { 0.1: [["x"]], 1.1: [["x"]] });
     });
 
     it("makes sockets join, leave and go, everywhere [CLU-14, MIX-5]", async (t) => {
@@ -99,7 +102,7 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       await adapter.broadcast(event("b"), to(["b"]));
       await adapter.disconnectSockets(to(["b"]), true);
       await settle();
-      assert.deepEqual(received(nodes), { "0.1": [["a"], ["b"]], "1.1": [["b"]] });
+      assert.deepEqual(received(nodes), { 0.1: [["a"], ["b"]], 1.1: [["b"]] });
       for (const { nsp } of nodes) {
         const [one, two] = [...nsp.sockets.values()];
         assert.deepEqual(one.calls, [["disconnect", true]]);
@@ -117,7 +120,12 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       await adapter.delSockets(here, ["all"]);
       await adapter.disconnectSockets(here, false);
       assert.deepEqual(await adapter.fetchSockets(here), [...nsp.sockets.values()]);
-      adapter.broadcastWithAck(event("ask"), here, () => {}, () => {});
+      adapter.broadcastWithAck(
+        event("ask"),
+        here,
+        () => {},
+        () => {},
+      );
       assert.deepEqual(bus.log, []);
     });
 
@@ -146,7 +154,10 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       await settle();
       nodes[2].adapter.receive = () => {};
       t.mock.timers.enable({ apis: ["setTimeout"] });
-      const checks = [[to([], [], { timeout: 200 }), 200], [to(), 5000]].map(async ([opts, ms]) => {
+      const checks = [
+        [to([], [], { timeout: 200 }), 200],
+        [to(), 5000],
+      ].map(async ([opts, ms]) => {
         const outcome = assert.rejects(nodes[0].adapter.fetchSockets(opts), { message: missing(1, 2) });
         await settle();
         t.mock.timers.tick(ms);
@@ -159,7 +170,10 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       const { nodes } = startNodes(t, AdapterClass, 3);
       await nodes[0].adapter.serverSideEmit(["hello", 1, { a: "b" }]);
       await settle();
-      assert.deepEqual(nodes.map(({ nsp }) => nsp.serverSideEvents), [[], [["hello", 1, { a: "b" }]], [["hello", 1, { a: "b" }]]]);
+      assert.deepEqual(
+        nodes.map(({ nsp }) => nsp.serverSideEvents),
+        [[], [["hello", 1, { a: "b" }]], [["hello", 1, { a: "b" }]]],
+      );
     });
 
     it("collects one answer of each other node, the first value of its first call [CLU-16, SSE-3, SSE-5, EX-171, MIX-6]", async (t) => {
@@ -217,7 +231,10 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       }
       await settle();
       assert.deepEqual(answers.sort(), ["from 0.1", "from 1.1"]);
-      assert.deepEqual(bus.published(MessageType.BROADCAST_CLIENT_COUNT).map(({ data }) => data.clientCount), [1, 0]);
+      assert.deepEqual(
+        bus.published(MessageType.BROADCAST_CLIENT_COUNT).map(({ data }) => data.clientCount),
+        [1, 0],
+      );
       assert.match(bus.published(MessageType.BROADCAST)[0].data.requestId, /^[0-9a-f]{16}$/);
     });
 
@@ -226,7 +243,12 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       await settle();
       t.mock.timers.enable({ apis: ["setTimeout"] });
       const answers = [];
-      nodes[0].adapter.broadcastWithAck(event("ask"), to(["1.1"], [], { timeout: 1000 }), () => {}, (value) => answers.push(value));
+      nodes[0].adapter.broadcastWithAck(
+        event("ask"),
+        to(["1.1"], [], { timeout: 1000 }),
+        () => {},
+        (value) => answers.push(value),
+      );
       await settle();
       const { acks } = nodes[1].nsp.sockets.get("1.1");
       const [late] = acks.values();
@@ -243,7 +265,7 @@ for (const AdapterClass of [CountingAdapter, HeartbeatAdapter]) {
       const other = startNodes(t, AdapterClass, 1, { bus, name: "/other" });
       await main.nodes[0].adapter.broadcast(event("x"), to(["ones"]));
       await settle();
-      assert.deepEqual(received(main.nodes), { "0.1": [["x"]], "1.1": [["x"]] });
+      assert.deepEqual(received(main.nodes), { 0.1: [["x"]], 1.1: [["x"]] });
       assert.deepEqual(received(other.nodes), {});
     });
   });
@@ -259,19 +281,49 @@ describe("peers that lie", () => {
     await settle();
     assert.deepEqual(received(nodes), {});
     assert.deepEqual(nodes[0].nsp.serverSideEvents, []);
-    assert.deepEqual([...nodes[0].nsp.sockets.values()].flatMap(({ calls }) => calls), []);
+    assert.deepEqual(
+      [...nodes[0].nsp.sockets.values()].flatMap(({ calls }) => calls),
+      [],
+    );
   };
 
   it("get nowhere with messages that are none [CLU-4, threat 31]", (t) => {
-    const bodies = [null, 1, "x", [], {}, { type: 3 }, { type: 3, data: null }, { type: 3, data: [] }, { type: 99, data: {} }, { type: "3", data: { opts, packet: event("x") } }];
-    return nothing(t, [...bodies, ...bodies.map((body) => ({ uid, nsp: "/", ...body })), { uid: 1, nsp: "/", type: 3, data: { opts, packet: event("x") } }, { uid: "x".repeat(300), nsp: "/", type: 3, data: { opts, packet: event("x") } }]);
+    const bodies = [
+      null,
+      1,
+      "x",
+      [],
+      {},
+      { type: 3 },
+      { type: 3, data: null },
+      { type: 3, data: [] },
+      { type: 99, data: {} },
+      { type: "3", data: { opts, packet: event("x") } },
+    ];
+    return nothing(t, [
+      ...bodies,
+      ...bodies.map((body) => ({ uid, nsp: "/", ...body })),
+      { uid: 1, nsp: "/", type: 3, data: { opts, packet: event("x") } },
+      { uid: "x".repeat(300), nsp: "/", type: 3, data: { opts, packet: event("x") } },
+    ]);
   });
 
   it("get nowhere with options, packets and rooms of the wrong shape [threat 31]", (t) => {
     const broadcast = (data) => ({ uid, nsp: "/", type: 3, data: { opts, packet: event("x"), ...data } });
     return nothing(t, [
       ...[undefined, null, "all", [], {}, { rooms: "all" }, { rooms: [], except: "x" }].map((bad) => broadcast({ opts: bad })),
-      ...[undefined, null, "x", [], { type: 2 }, { type: 2, data: "x" }, { type: 2, data: [] }, { type: 2, data: [{}] }, { type: 0, data: ["x"] }, { type: 1, data: ["x"] }].map((bad) => broadcast({ packet: bad })),
+      ...[
+        undefined,
+        null,
+        "x",
+        [],
+        { type: 2 },
+        { type: 2, data: "x" },
+        { type: 2, data: [] },
+        { type: 2, data: [{}] },
+        { type: 0, data: ["x"] },
+        { type: 1, data: ["x"] },
+      ].map((bad) => broadcast({ packet: bad })),
       broadcast({ requestId: {} }),
       broadcast({ opts: { ...opts, rooms: [null] } }), // to(undefined) matches nobody, also from afar
       ...[4, 5].flatMap((type) => [null, "a", [{}], {}].map((rooms) => ({ uid, nsp: "/", type, data: { opts, rooms } }))),
@@ -280,10 +332,21 @@ describe("peers that lie", () => {
   });
 
   it("cannot raise the server's own events [SSE-2, threat 31]", (t) =>
-    nothing(t, ["connection", "connect", "new_namespace", "newListener", "removeListener", 1, {}].map((name) => ({ uid, nsp: "/", type: 9, data: { packet: [name, {}] } }))));
+    nothing(
+      t,
+      ["connection", "connect", "new_namespace", "newListener", "removeListener", 1, {}].map((name) => ({
+        uid,
+        nsp: "/",
+        type: 9,
+        data: { packet: [name, {}] },
+      })),
+    ));
 
   it("cannot throw by an error that nobody listens to [threat 31]", async (t) => {
-    const { bus, nodes: [{ nsp }] } = startNodes(t, CountingAdapter, 1);
+    const {
+      bus,
+      nodes: [{ nsp }],
+    } = startNodes(t, CountingAdapter, 1);
     const peer = bus.addPeer();
     nsp.listenerCount = () => 0;
     await peer.send({ uid, nsp: "/", type: 9, data: { packet: ["error", "x"] } });
@@ -294,7 +357,10 @@ describe("peers that lie", () => {
   });
 
   it("cannot plant prototypes or unknown flags [threat 31]", async (t) => {
-    const { bus, nodes: [{ nsp }] } = startNodes(t, CountingAdapter, 1);
+    const {
+      bus,
+      nodes: [{ nsp }],
+    } = startNodes(t, CountingAdapter, 1);
     const peer = bus.addPeer();
     const flags = JSON.parse('{"__proto__":{"volatile":true},"constructor":1,"volatile":"yes","compress":false,"timeout":-1}');
     await peer.send({ uid, nsp: "/", type: 3, data: { opts: { rooms: ["0.1"], except: [], flags }, packet: event("x") } });
@@ -312,14 +378,20 @@ describe("peers that lie", () => {
       peer.send(answer(data.requestId, [{ id: "again" }]));
     });
     const found = await nodes[0].adapter.fetchSockets(to(["ones"]));
-    assert.deepEqual(found.slice(1).sort((a, b) => (a.id < b.id ? -1 : 1)), [
-      { id: "1.1", handshake: { auth: { id: "1.1" } }, rooms: ["1.1", "all", "ones"], data: { n: 1 } },
-      { id: "p", handshake: {}, rooms: [], data: undefined },
-    ]);
+    assert.deepEqual(
+      found.slice(1).sort((a, b) => (a.id < b.id ? -1 : 1)),
+      [
+        { id: "1.1", handshake: { auth: { id: "1.1" } }, rooms: ["1.1", "all", "ones"], data: { n: 1 } },
+        { id: "p", handshake: {}, rooms: [], data: undefined },
+      ],
+    );
   });
 
   it("count their clients once, and give no more answers than that [CLU-13, ACK-26]", async (t) => {
-    const { bus, nodes: [{ adapter }] } = startNodes(t, CountingAdapter, 1);
+    const {
+      bus,
+      nodes: [{ adapter }],
+    } = startNodes(t, CountingAdapter, 1);
     const peer = bus.addPeer(({ type, data }) => {
       if (type !== MessageType.BROADCAST) return;
       const { requestId } = data;
@@ -328,21 +400,34 @@ describe("peers that lie", () => {
     });
     const counts = [];
     const answers = [];
-    adapter.broadcastWithAck(event("ask"), to(["nowhere"]), (count) => counts.push(count), (value) => answers.push(value));
+    adapter.broadcastWithAck(
+      event("ask"),
+      to(["nowhere"]),
+      (count) => counts.push(count),
+      (value) => answers.push(value),
+    );
     await settle();
     assert.deepEqual(counts, [0, 2]);
     assert.deepEqual(answers, [0, 1]);
   });
 
   it("whose answers overtake their count are taken at their word [CLU-13]", async (t) => {
-    const { bus, nodes: [{ adapter }] } = startNodes(t, CountingAdapter, 1);
+    const {
+      bus,
+      nodes: [{ adapter }],
+    } = startNodes(t, CountingAdapter, 1);
     const peer = bus.addPeer(({ type, data: { requestId } = {} }) => {
       if (type !== MessageType.BROADCAST) return;
       peer.send({ uid, nsp: "/", type: 12, data: { requestId, packet: "early" } });
       peer.send({ uid, nsp: "/", type: 11, data: { requestId, clientCount: 1 } });
     });
     const heard = [];
-    adapter.broadcastWithAck(event("ask"), to(["nowhere"]), (count) => heard.push(count), (value) => heard.push(value));
+    adapter.broadcastWithAck(
+      event("ask"),
+      to(["nowhere"]),
+      (count) => heard.push(count),
+      (value) => heard.push(value),
+    );
     await settle();
     assert.deepEqual(heard, [0, "early", 1]);
   });

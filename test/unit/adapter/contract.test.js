@@ -237,7 +237,10 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
         const before = new Map([...nsp.sockets].map(([id]) => [id, 0]));
         adapter.broadcast(event("hello"), to(rooms, except));
         for (const [id, socket] of nsp.sockets) before.set(id, socket.written.length);
-        assert.deepEqual([...before].filter(([, count]) => count === 1).map(([id]) => id), expected);
+        assert.deepEqual(
+          [...before].filter(([, count]) => count === 1).map(([id]) => id),
+          expected,
+        );
         assert.ok([...before.values()].every((count) => count <= 1));
         const fetched = await adapter.fetchSockets(to(rooms, except));
         assert.deepEqual(fetched.map((socket) => socket.id).sort(), expected);
@@ -298,14 +301,24 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       const counts = [];
       const answers = [];
       const packet = event("ask");
-      adapter.broadcastWithAck(packet, to(), (count) => counts.push(count), (...values) => answers.push(values));
+      adapter.broadcastWithAck(
+        packet,
+        to(),
+        (count) => counts.push(count),
+        (...values) => answers.push(values),
+      );
       assert.deepEqual(counts, [2]);
       assert.equal(packet.id, 7);
       assert.equal(nsp._ids, 8);
       nsp.sockets.get("s1").acks.get(7)("a", "b");
       nsp.sockets.get("s2").acks.get(7)("c");
       assert.deepEqual(answers, [["a", "b"], ["c"]]);
-      adapter.broadcastWithAck(event("ask"), to(["nowhere"]), (count) => counts.push(count), () => {});
+      adapter.broadcastWithAck(
+        event("ask"),
+        to(["nowhere"]),
+        (count) => counts.push(count),
+        () => {},
+      );
       assert.deepEqual(counts, [2, 0]);
     });
 
@@ -338,9 +351,10 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       adapter.serverSideEmit(["hello"]);
       const answer = await new Promise((resolve) => adapter.serverSideEmit(["hello", (...args) => resolve(args)]));
       assert.deepEqual(answer, [null, []]);
-      assert.deepEqual(warn.mock.calls.map((call) => call.arguments), [
-        ["this adapter does not support the serverSideEmit() functionality"],
-      ]);
+      assert.deepEqual(
+        warn.mock.calls.map((call) => call.arguments),
+        [["this adapter does not support the serverSideEmit() functionality"]],
+      );
     });
 
     it("restores nothing it never kept [ADP-27, ADP-28]", async () => {

@@ -31,7 +31,10 @@ for (const [title, adapterOptions, interval] of [
   ["as told", { heartbeatInterval: 40 }, 40],
 ]) {
   it(`sends a heartbeat after silence, ${title}, and after nothing else [CLU-20, CLU-22]`, async (t) => {
-    const { bus, nodes: [{ adapter }] } = start(t, 1, { adapterOptions });
+    const {
+      bus,
+      nodes: [{ adapter }],
+    } = start(t, 1, { adapterOptions });
     const beats = () => bus.published(MessageType.HEARTBEAT).length;
     t.mock.timers.tick(interval - 1);
     assert.equal(beats(), 0);
@@ -56,7 +59,10 @@ it("forgets a node that is silent for too long, looking every second [CLU-20, CL
 });
 
 it("takes any message for a sign of life, of its own namespace [CLU-23, CLU-27]", async (t) => {
-  const { bus, nodes: [{ adapter }] } = start(t, 1);
+  const {
+    bus,
+    nodes: [{ adapter }],
+  } = start(t, 1);
   const peer = bus.addPeer();
   const body = { type: 3, data: { opts: { rooms: ["x"], except: [], flags: {} }, packet: event("x") } };
   await peer.send({ uid, nsp: "/other", ...body });
@@ -73,8 +79,13 @@ it("takes any message for a sign of life, of its own namespace [CLU-23, CLU-27]"
 });
 
 it("delivers what an emitter sends, that is no node [ENC-6, CLU-23]", async (t) => {
-  const { bus, nodes: [{ nsp }] } = start(t, 1);
-  await bus.addPeer().send({ uid: "emitter", nsp: "/", type: 3, data: { opts: { rooms: ["0.1"], except: [], flags: {} }, packet: event("x") } });
+  const {
+    bus,
+    nodes: [{ nsp }],
+  } = start(t, 1);
+  await bus
+    .addPeer()
+    .send({ uid: "emitter", nsp: "/", type: 3, data: { opts: { rooms: ["0.1"], except: [], flags: {} }, packet: event("x") } });
   assert.equal(nsp.sockets.get("0.1").written.length, 1);
 });
 
@@ -111,7 +122,10 @@ it("expects nothing more of a node that has died, once that is known [CLU-25, MI
   const found = nodes[0].adapter.fetchSockets(to());
   await settle();
   t.mock.timers.tick(4000);
-  assert.deepEqual((await found).map(({ id }) => id), ["0.1", "0.2"]);
+  assert.deepEqual(
+    (await found).map(({ id }) => id),
+    ["0.1", "0.2"],
+  );
 });
 
 it("takes answers of nodes it hadn't known, too [CLU-26]", async (t) => {
@@ -132,7 +146,10 @@ it("takes answers of nodes it hadn't known, too [CLU-26]", async (t) => {
 });
 
 it("isn't filled by invented nodes [threat 31]", async (t) => {
-  const { bus, nodes: [{ adapter }] } = start(t, 1);
+  const {
+    bus,
+    nodes: [{ adapter }],
+  } = start(t, 1);
   const peer = bus.addPeer();
   for (let i = 0; i < 5000; i++) peer.send({ uid: `node ${i}`, nsp: "/", type: 2 });
   await settle();

@@ -68,7 +68,10 @@ it("notices whoever watches by replacing emit [MEM-9]", () => {
   const seen = [];
   adapter.emit = (...args) => seen.push(args);
   adapter.addAll("s1", new Set(["s1"]));
-  assert.deepEqual(seen, [["create-room", "s1"], ["join-room", "s1", "s1"]]);
+  assert.deepEqual(seen, [
+    ["create-room", "s1"],
+    ["join-room", "s1", "s1"],
+  ]);
 });
 
 it("agrees with the plain maps of the base class, whatever happens, viewed or not [ADP-11, ADP-12, ADP-31, ADP-40]", () => {

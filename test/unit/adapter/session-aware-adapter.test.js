@@ -92,7 +92,12 @@ describe("a session", () => {
       pid: "p-s1",
       rooms: ["s1", "a"],
       data: { name: "s1" },
-      missedPackets: [["all", offsets[0]], ["room", offsets[1]], ["private", offsets[2]], ["one of two", offsets[3]]],
+      missedPackets: [
+        ["all", offsets[0]],
+        ["room", offsets[1]],
+        ["private", offsets[2]],
+        ["one of two", offsets[3]],
+      ],
     });
   });
 
@@ -118,7 +123,21 @@ describe("a session", () => {
     lose(nsp, adapter);
     assert.equal(await adapter.restoreSession("x", seen), null);
     const prefix = seen.slice(0, -2);
-    for (const offset of ["", "y", "abc", prefix, `${prefix}12`, `${prefix}01`, `${prefix}1A`, `${prefix}9zzzzzzzzz`, `x${seen}`, `${seen}0`, 1, null, {}]) {
+    for (const offset of [
+      "",
+      "y",
+      "abc",
+      prefix,
+      `${prefix}12`,
+      `${prefix}01`,
+      `${prefix}1A`,
+      `${prefix}9zzzzzzzzz`,
+      `x${seen}`,
+      `${seen}0`,
+      1,
+      null,
+      {},
+    ]) {
       assert.equal(await adapter.restoreSession("p-s1", offset), null, String(offset));
     }
     assert.ok(await adapter.restoreSession("p-s1", seen));
@@ -303,7 +322,10 @@ describe("bounds", () => {
       join(`c${i}`);
       lose(nsp, adapter, `c${i}`);
     }
-    assert.deepEqual(expired.map(({ sid }) => sid), ["c0", "c1", "c2", "c3", "c4", "c5", "c6"]);
+    assert.deepEqual(
+      expired.map(({ sid }) => sid),
+      ["c0", "c1", "c2", "c3", "c4", "c5", "c6"],
+    );
   });
 
   it("leave no timer behind after close, and keep what there is [SES-7, SRV-65, SRV-66]", async (t) => {
