@@ -62,7 +62,13 @@ test("EX-24 calls back with one error when the time is over [ACK-3]", async (t) 
 test("EX-25 rejects the promise when the time is over, and ignores the late answer [ACK-2, ACK-4]", async (t) => {
   const { socket, client } = await pair(t);
   const asked = once(client, "q");
-  const rejection = await within(socket.timeout(50).emitWithAck("q").catch((error) => error), "the rejection");
+  const rejection = await within(
+    socket
+      .timeout(50)
+      .emitWithAck("q")
+      .catch((error) => error),
+    "the rejection",
+  );
   assert.equal(rejection.message, "operation has timed out");
   assert.equal("responses" in rejection, false);
   const [answer] = await asked;
@@ -167,7 +173,13 @@ test("EX-36 gives the answers it has when one is missing [ACK-21, ACK-25]", asyn
   const [error, responses] = await called((got) => io.timeout(100).emit("question", got));
   assert.equal(error.message, "operation has timed out");
   assert.deepEqual(responses, ["only"]);
-  const rejection = await within(io.timeout(100).emitWithAck("question").catch((reason) => reason), "the rejection");
+  const rejection = await within(
+    io
+      .timeout(100)
+      .emitWithAck("question")
+      .catch((reason) => reason),
+    "the rejection",
+  );
   assert.equal(rejection.message, "operation has timed out");
   assert.deepEqual(rejection.responses, ["only"]);
 });
@@ -176,7 +188,12 @@ test("EX-37 answers at once, but not in the same tick, when nobody is asked [ACK
   const { io } = await startServer(t);
   const elapsed = stopwatch();
   let isSync = true;
-  const answer = called((got) => io.to("empty").timeout(1000).emit("x", (...args) => got(isSync, ...args)));
+  const answer = called((got) =>
+    io
+      .to("empty")
+      .timeout(1000)
+      .emit("x", (...args) => got(isSync, ...args)),
+  );
   isSync = false;
   assert.deepEqual(await answer, [false, null, []]);
   assert.ok(elapsed() < 500, `took ${elapsed()} ms`);
@@ -236,7 +253,10 @@ test("EX-43 sends messages, and chains [EVT-5, NSP-6, SRV-41]", async (t) => {
   assert.equal(io.write("b"), io);
   assert.equal(io.of("/").send("c"), io.of("/"));
   await fence(socket, client);
-  assert.deepEqual(log.events.map(([, text]) => text), ["hi", "ho", "a", "b", "c"]);
+  assert.deepEqual(
+    log.events.map(([, text]) => text),
+    ["hi", "ho", "a", "b", "c"],
+  );
 });
 
 test("EX-44 refuses reserved names wherever one can emit [EVT-1]", async (t) => {
@@ -304,7 +324,10 @@ for (const transports of [["polling"], ["websocket"], ["polling", "websocket"]])
     const client = openClient(t, url, "/", { transports });
     const { until } = record(client, "n");
     const events = await until((all) => all.length >= 1000);
-    assert.deepEqual(events.map(([, n]) => n), Array.from({ length: 1000 }, (_, i) => i));
+    assert.deepEqual(
+      events.map(([, n]) => n),
+      Array.from({ length: 1000 }, (_, i) => i),
+    );
     assert.equal(client.io.engine.transport.name, transports.at(-1));
   });
 }

@@ -62,7 +62,11 @@ test("EX-53 shows every outgoing event, but no acknowledgement [ANY-3]", async (
   io.emit("b", 2);
   io.to("room").emit("c", 3);
   assert.equal(await client.timeout(2000).emitWithAck("ask"), "answer");
-  assert.deepEqual(seen, [["a", 1], ["b", 2], ["c", 3]]);
+  assert.deepEqual(seen, [
+    ["a", 1],
+    ["b", 2],
+    ["c", 3],
+  ]);
 });
 
 test("EX-54 blocks an event in a socket middleware [EVT-30, EVT-32]", async (t) => {
@@ -72,7 +76,13 @@ test("EX-54 blocks an event in a socket middleware [EVT-30, EVT-32]", async (t) 
   client.emit("bad");
   client.emit("good", 1);
   await fence(client, socket);
-  assert.deepEqual(log.events.map(([name, value]) => [name, value?.message ?? value]), [["error", "blocked"], ["good", 1]]);
+  assert.deepEqual(
+    log.events.map(([name, value]) => [name, value?.message ?? value]),
+    [
+      ["error", "blocked"],
+      ["good", 1],
+    ],
+  );
 });
 
 test("EX-55 lets a socket middleware change the event [EVT-30]", async (t) => {
@@ -166,5 +176,8 @@ test("EX-53 shows a broadcast to each socket it reaches [ANY-3]", async (t) => {
   sockets[1].join("room");
   io.to("room").emit("inside");
   sockets[1].broadcast.emit("outside");
-  assert.deepEqual(seen, [[1, "inside"], [0, "outside"]]);
+  assert.deepEqual(seen, [
+    [1, "inside"],
+    [0, "outside"],
+  ]);
 });

@@ -84,8 +84,18 @@ test("EX-74 tells of rooms in order [ADP-40, ADP-41, ADP-42, ADP-43, ADP-44, ROO
   client.disconnect();
   await ending;
   assert.deepEqual(log, [
-    "create a", "join a", "create b", "join b", "leave b", "delete b", "disconnecting",
-    "leave sid", "delete sid", "leave a", "delete a", "disconnect",
+    "create a",
+    "join a",
+    "create b",
+    "join b",
+    "leave b",
+    "delete b",
+    "disconnecting",
+    "leave sid",
+    "delete sid",
+    "leave a",
+    "delete a",
+    "disconnect",
   ]);
 });
 
@@ -124,7 +134,6 @@ test("EX-77 disconnects a room, with or without its connections [DIS-2, DIS-3, D
   const { client, socket } = await joinServer(t, server);
   const other = client.io.socket("/other");
   const connected = once(other, "connect");
-  other.connect();
   await connected;
   const otherSocket = io.of("/other").sockets.get(other.id);
   socket.join("a");

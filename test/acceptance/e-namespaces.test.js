@@ -13,7 +13,6 @@ const WEBSOCKET = { transports: ["websocket"] };
 async function alongside(io, client, namespace) {
   const other = client.io.socket(namespace);
   const connected = once(other, "connect");
-  other.connect();
   await connected;
   return { client: other, socket: io.of(namespace).sockets.get(other.id) };
 }
@@ -61,23 +60,19 @@ test("EX-93 shares one connection between namespaces [CLI-2, SRV-31]", async (t)
   assert.notEqual(main.socket.id, admin.socket.id);
 });
 
-test(
-  "EX-93b admits a client once that asks twice before the answer [NSP-25]",
-  oursOnly("it makes two sockets of it"),
-  async (t) => {
-    const server = await startServer(t);
-    const two = record(server.io.of("/two"), "connection");
-    const main = await joinServer(t, server);
-    const other = main.client.io.socket("/two");
-    const connected = once(other, "connect");
-    other.connect();
-    await connected;
-    await fence(main.client, main.socket);
-    await fence(two.events[0][1], other);
-    assert.equal(two.events.length, 1);
-    assert.equal(other.connected, true);
-  },
-);
+test("EX-93b admits a client once that asks twice before the answer [NSP-25]", oursOnly("it makes two sockets of it"), async (t) => {
+  const server = await startServer(t);
+  const two = record(server.io.of("/two"), "connection");
+  const main = await joinServer(t, server);
+  const other = main.client.io.socket("/two");
+  const connected = once(other, "connect");
+  other.connect();
+  await connected;
+  await fence(main.client, main.socket);
+  await fence(two.events[0][1], other);
+  assert.equal(two.events.length, 1);
+  assert.equal(other.connected, true);
+});
 
 test("EX-93b is asked twice by the official client on an open manager [NSP-25]", async (t) => {
   const server = await startServer(t);
@@ -103,13 +98,19 @@ test("EX-94 ends one namespace, or all of a connection [DIS-2, DIS-3, DIS-21]", 
   const b = await alongside(server.io, main.client, "/b");
   const first = [once(a.socket, "disconnect"), once(a.client, "disconnect")];
   assert.equal(a.socket.disconnect(), a.socket);
-  assert.deepEqual((await Promise.all(first)).map(([reason]) => reason), ["server namespace disconnect", "io server disconnect"]);
+  assert.deepEqual(
+    (await Promise.all(first)).map(([reason]) => reason),
+    ["server namespace disconnect", "io server disconnect"],
+  );
   await fence(b.socket, b.client);
 
   const rest = [main.socket, b.socket].map((socket) => once(socket, "disconnect"));
   const closed = once(main.client.io, "close");
   main.socket.disconnect(true);
-  assert.deepEqual((await Promise.all(rest)).map(([reason]) => reason), ["server namespace disconnect", "server namespace disconnect"]);
+  assert.deepEqual(
+    (await Promise.all(rest)).map(([reason]) => reason),
+    ["server namespace disconnect", "server namespace disconnect"],
+  );
   await closed;
 });
 
@@ -130,7 +131,10 @@ test("EX-96 opens namespaces that a function allows [PAR-2, LEG-11]", async (t) 
   });
   await connect(t, url, "/any", { ...WEBSOCKET, auth: { token: "ok" } });
   assert.equal(await refusal(t, url, "/other", { auth: { token: "no" } }), "Invalid namespace");
-  assert.deepEqual(asked, [["/any", { token: "ok" }], ["/other", { token: "no" }]]);
+  assert.deepEqual(asked, [
+    ["/any", { token: "ok" }],
+    ["/other", { token: "no" }],
+  ]);
 });
 
 test("EX-97 broadcasts to all namespaces of a parent [PAR-7, PAR-8]", async (t) => {
@@ -144,7 +148,10 @@ test("EX-97 broadcasts to all namespaces of a parent [PAR-7, PAR-8]", async (t) 
   assert.equal(parent.emit("x", 1), true);
   parent.to("r").emit("y", 2);
   for (const { socket, client } of pairs) await fence(socket, client);
-  assert.deepEqual(logs.map(({ names }) => names.join("")), ["xy", "x", "x", "xy"]);
+  assert.deepEqual(
+    logs.map(({ names }) => names.join("")),
+    ["xy", "x", "x", "xy"],
+  );
 });
 
 test("EX-98 gives the middlewares of a parent to children opened later [PAR-4]", async (t) => {

@@ -209,7 +209,11 @@ test("EX-124 adds headers to the handshake, or to every response [EXP-1]", async
 });
 
 test("EX-125 answers a preflight as the cors option says [OPT-8]", async (t) => {
-  const request = { method: "OPTIONS", path: HANDSHAKE, headers: { Origin: "https://good.example", "Access-Control-Request-Method": "POST" } };
+  const request = {
+    method: "OPTIONS",
+    path: HANDSHAKE,
+    headers: { Origin: "https://good.example", "Access-Control-Request-Method": "POST" },
+  };
   const { port } = await startServer(t, { cors: { origin: "https://good.example", credentials: true } });
   const { status, headers } = await http(port, request);
   assert.equal(status, 204);
@@ -240,10 +244,7 @@ test("EX-127 tells of a refused request [SRV-31]", async (t) => {
 test("EX-128 describes the handshake [SOC-10, SOC-11, SOC-12, SOC-13, SOC-14, SOC-15]", async (t) => {
   const { socket } = await pair(t, {}, { client: { query: { q: 2 }, auth: { a: 1 } } });
   const { handshake } = socket;
-  assert.deepEqual(
-    Object.keys(handshake).sort(),
-    ["address", "auth", "headers", "issued", "query", "secure", "time", "url", "xdomain"],
-  );
+  assert.deepEqual(Object.keys(handshake).sort(), ["address", "auth", "headers", "issued", "query", "secure", "time", "url", "xdomain"]);
   assert.deepEqual([handshake.query.q, handshake.query.EIO, handshake.query.transport], ["2", "4", "websocket"]);
   assert.equal("sid" in handshake.query, false);
   assert.deepEqual(handshake.auth, { a: 1 });

@@ -8,9 +8,24 @@ import { within } from "../support/wait.js";
 
 /** How a socket of the official client ends: what is done, and the reason that both sides see. */
 const ENDINGS = [
-  { what: "client.disconnect()", act: ({ client }) => client.disconnect(), reason: "client namespace disconnect", client: "io client disconnect" },
-  { what: "socket.disconnect()", act: ({ socket }) => socket.disconnect(), reason: "server namespace disconnect", client: "io server disconnect" },
-  { what: "socket.disconnect(true)", act: ({ socket }) => socket.disconnect(true), reason: "server namespace disconnect", client: "io server disconnect" },
+  {
+    what: "client.disconnect()",
+    act: ({ client }) => client.disconnect(),
+    reason: "client namespace disconnect",
+    client: "io client disconnect",
+  },
+  {
+    what: "socket.disconnect()",
+    act: ({ socket }) => socket.disconnect(),
+    reason: "server namespace disconnect",
+    client: "io server disconnect",
+  },
+  {
+    what: "socket.disconnect(true)",
+    act: ({ socket }) => socket.disconnect(true),
+    reason: "server namespace disconnect",
+    client: "io server disconnect",
+  },
   { what: "io.close()", act: ({ io }) => io.close(), reason: "server shutting down", client: "transport close" },
   { what: "the client's engine closing", act: ({ client }) => client.io.engine.close(), reason: "transport close", client: "forced close" },
   { what: "socket.conn.close()", act: ({ socket }) => socket.conn.close(), reason: "forced close", client: "transport close" },
@@ -107,4 +122,3 @@ test("EX-144 keeps an idle connection that has left its only namespace [CLI-4]",
   peer.send("3", "40");
   await peer.until((message) => message.startsWith("40{"));
 });
-

@@ -44,7 +44,13 @@ test("EX-150 recovers, and delivers what was missed once, before new events [CSR
   const back = await comeBack(server);
   await fence(back, client);
   assert.deepEqual([back.recovered, client.recovered, back.id, client.id], [true, true, id, id]);
-  assert.deepEqual(log.events.map(([name, value]) => [name, value]), [["missed", 1], ["new", 2]]);
+  assert.deepEqual(
+    log.events.map(([name, value]) => [name, value]),
+    [
+      ["missed", 1],
+      ["new", 2],
+    ],
+  );
 });
 
 test("EX-151 recovers rooms and data [CSR-8]", async (t) => {
@@ -70,7 +76,10 @@ test("EX-152 replays by the rooms of the session [CSR-11, CSR-4]", async (t) => 
   io.of("/other").emit("e", "another namespace");
   const back = await comeBack(server);
   await fence(back, client);
-  assert.deepEqual(log.events.map(([, value]) => value), ["room", "one of two rooms", "to the socket that is away"]);
+  assert.deepEqual(
+    log.events.map(([, value]) => value),
+    ["room", "one of two rooms", "to the socket that is away"],
+  );
 });
 
 test("EX-153 replays bytes [CSR-3, CSR-8]", async (t) => {
@@ -79,7 +88,10 @@ test("EX-153 replays bytes [CSR-3, CSR-8]", async (t) => {
   await drop(server);
   server.io.emit("bytes", Buffer.from([1, 2, 3]), { nested: Buffer.from("é") });
   await fence(await comeBack(server), server.client);
-  assert.deepEqual(log.events.map((event) => event.slice(0, 3)), [["bytes", Buffer.from([1, 2, 3]), { nested: Buffer.from("é") }]]);
+  assert.deepEqual(
+    log.events.map((event) => event.slice(0, 3)),
+    [["bytes", Buffer.from([1, 2, 3]), { nested: Buffer.from("é") }]],
+  );
 });
 
 test("EX-154 replays neither volatile events nor questions [CSR-3]", async (t) => {
@@ -93,7 +105,11 @@ test("EX-154 replays neither volatile events nor questions [CSR-3]", async (t) =
   assert.deepEqual(log.names, ["plain"]);
 });
 
-for (const [skipMiddlewares, expected] of [[undefined, 1], [true, 1], [false, 2]]) {
+for (const [skipMiddlewares, expected] of [
+  [undefined, 1],
+  [true, 1],
+  [false, 2],
+]) {
   test(`EX-155 runs middlewares ${expected} time(s) with skipMiddlewares ${skipMiddlewares} [CSR-9, OPT-6]`, async (t) => {
     const server = await startServer(t, { connectionStateRecovery: skipMiddlewares === undefined ? {} : { skipMiddlewares } });
     let runs = 0;
@@ -138,7 +154,10 @@ test("EX-158 recovers a client that never got an event; the original connects it
   await fence(back, server.client);
   assert.equal(back.recovered, !isReference);
   assert.equal(back.id === id, !isReference);
-  assert.deepEqual(log.events.map(([, value]) => value), isReference ? [] : [1]);
+  assert.deepEqual(
+    log.events.map(([, value]) => value),
+    isReference ? [] : [1],
+  );
 });
 
 test("EX-159 takes a forged session for a new one [CSR-7, CSR-12]", async (t) => {
@@ -190,10 +209,13 @@ test(
     parent.to("r").emit("y", 1);
     for (const { socket, client, log } of pairs) {
       await fence(socket, client);
-      assert.deepEqual(log.events.map(([name, value, offset, ...more]) => [name, value, typeof offset, more]), [
-        ["x", 1, "string", []],
-        ["y", 1, "string", []],
-      ]);
+      assert.deepEqual(
+        log.events.map(([name, value, offset, ...more]) => [name, value, typeof offset, more]),
+        [
+          ["x", 1, "string", []],
+          ["y", 1, "string", []],
+        ],
+      );
     }
   },
 );
@@ -204,7 +226,10 @@ test("EX-162 hides the offset from onAnyOutgoing [ANY-5]", oursOnly("its listene
   socket.onAnyOutgoing((...args) => seen.push(args));
   socket.emit("a", 1);
   io.emit("b", 2);
-  assert.deepEqual(seen, [["a", 1], ["b", 2]]);
+  assert.deepEqual(seen, [
+    ["a", 1],
+    ["b", 2],
+  ]);
 });
 
 test("EX-163 sends no private id and no offset without the option [CSR-1, NSP-23]", async (t) => {

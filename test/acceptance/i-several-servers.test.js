@@ -31,7 +31,12 @@ async function gathered(nodes, names, act, isDone) {
 
 test("EX-170 broadcasts, with bytes, to the clients of all nodes [CLU-10, CLU-2, CLU-3, MIX-1]", async (t) => {
   const [a, b] = await cluster(t, 2);
-  const met = await gathered([a, b], ["m"], () => a.io.emit("m", 1, Buffer.from([1, 2])), (all) => all.every(({ length }) => length === 1));
+  const met = await gathered(
+    [a, b],
+    ["m"],
+    () => a.io.emit("m", 1, Buffer.from([1, 2])),
+    (all) => all.every(({ length }) => length === 1),
+  );
   assert.deepEqual(met, [[["m", 1, Buffer.from([1, 2])]], [["m", 1, Buffer.from([1, 2])]]]);
 });
 
@@ -50,7 +55,10 @@ test("EX-170 picks rooms and exceptions where the sockets are, and local stays a
     },
     (all) => all.every((events) => events.at(-1)?.[0] === "end"),
   );
-  assert.deepEqual(met.map((events) => events.map(([name]) => name).filter((name) => name !== "end")), [["local"], ["room"], []]);
+  assert.deepEqual(
+    met.map((events) => events.map(([name]) => name).filter((name) => name !== "end")),
+    [["local"], ["room"], []],
+  );
 });
 
 test("EX-170 gathers acknowledgements from all nodes [CLU-13, ACK-26, MIX-2]", async (t) => {
@@ -69,7 +77,10 @@ test("EX-170 fetches, moves and disconnects sockets of all nodes [CLU-14, CLU-15
   assert.deepEqual(fetched.map(({ id }) => id).sort(), [a.socket.id, b.socket.id].sort());
   const remote = fetched.find(({ id }) => id === b.socket.id);
   assert.deepEqual([remote.data, [...remote.rooms], remote.handshake.url], [{ name: "bob" }, [b.socket.id], b.socket.handshake.url]);
-  assert.deepEqual((await a.io.local.fetchSockets()).map(({ id }) => id), [a.socket.id]);
+  assert.deepEqual(
+    (await a.io.local.fetchSockets()).map(({ id }) => id),
+    [a.socket.id],
+  );
 
   a.io.socketsJoin(["x", "y"]);
   await eventually(() => b.socket.rooms.has("x") && b.socket.rooms.has("y"), "the remote socket to join");
@@ -85,7 +96,10 @@ test("EX-170 emits to the other nodes [SSE-1, CLU-16, MIX-6]", async (t) => {
   const logs = nodes.map(({ io }) => record(io.of("/"), "hello"));
   assert.equal(nodes[0].io.serverSideEmit("hello", "world", 1, { 3: "4" }), true);
   await Promise.all(logs.slice(1).map((log) => log.until((events) => events.length === 1)));
-  assert.deepEqual(logs.map(({ events }) => events), [[], [["hello", "world", 1, { 3: "4" }]], [["hello", "world", 1, { 3: "4" }]]]);
+  assert.deepEqual(
+    logs.map(({ events }) => events),
+    [[], [["hello", "world", 1, { 3: "4" }]], [["hello", "world", 1, { 3: "4" }]]],
+  );
 });
 
 test("EX-171 gathers one answer of each other node [SSE-3, SSE-4, SSE-5, SRV-72]", async (t) => {
@@ -105,7 +119,12 @@ test("EX-172 gives the answers it has when a node stays silent for 5 s [SSE-3, S
   const nodes = await linkedServers(t, 3);
   nodes[1].io.on("ping", (callback) => callback("pong"));
   nodes[2].io.on("ping", () => {});
-  const asPromise = within(nodes[0].io.serverSideEmitWithAck("ping").catch((reason) => reason), "the rejection", undefined, 9000);
+  const asPromise = within(
+    nodes[0].io.serverSideEmitWithAck("ping").catch((reason) => reason),
+    "the rejection",
+    undefined,
+    9000,
+  );
   const [error, responses] = await called((got) => nodes[0].io.serverSideEmit("ping", got), 9000);
   assert.equal(error.message, "timeout reached: missing 1 responses");
   assert.deepEqual(responses, ["pong"]);
@@ -132,9 +151,10 @@ test("EX-175 warns when a single server emits to its peers [SSE-6, ADP-26]", asy
   const { io } = await startServer(t);
   const warn = t.mock.method(console, "warn", () => {});
   assert.equal(io.serverSideEmit("x"), true);
-  assert.deepEqual(warn.mock.calls.map(({ arguments: args }) => args.join(" ")), [
-    "this adapter does not support the serverSideEmit() functionality",
-  ]);
+  assert.deepEqual(
+    warn.mock.calls.map(({ arguments: args }) => args.join(" ")),
+    ["this adapter does not support the serverSideEmit() functionality"],
+  );
   await ours("it never calls back", async () => {
     assert.deepEqual(await called((got) => io.serverSideEmit("x", got)), [null, []]);
     assert.deepEqual(await within(io.serverSideEmitWithAck("x"), "the empty answer"), []);
@@ -186,11 +206,13 @@ class Logging extends adapters.Adapter {
   }
 }
 
+function makeLogging(namespace) {
+  return new Logging(namespace);
+}
+
 const FORMS = {
   class: Logging,
-  function: function (namespace) {
-    return new Logging(namespace);
-  },
+  function: makeLogging,
   ...(isReference ? {} : { "arrow function": (namespace) => new Logging(namespace) }),
 };
 

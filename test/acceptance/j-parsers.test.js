@@ -54,7 +54,10 @@ test("EX-190 speaks msgpack on both sides [OPT-4, SIO-35, SIO-41]", async (t) =>
   const logs = clients.map((client) => record(client, "all"));
   io.emit("all", 1);
   await Promise.all(sockets.map((socket, i) => fence(socket, clients[i])));
-  assert.deepEqual(logs.map(({ events }) => events), [[["all", 1]], [["all", 1]]]);
+  assert.deepEqual(
+    logs.map(({ events }) => events),
+    [[["all", 1]], [["all", 1]]],
+  );
 });
 
 test("EX-190 refuses a client in msgpack [OPT-4, MID-3]", async (t) => {
@@ -99,10 +102,13 @@ test("EX-193 runs no listener for a forged disconnect through another parser [EV
     client.io.engine.write(chunk);
   }
   await log.until((events) => events.length === 2);
-  assert.deepEqual(log.events.map(([name, reason]) => [name, reason]), [
-    ["disconnecting", "forced close"],
-    ["disconnect", "forced close"],
-  ]);
+  assert.deepEqual(
+    log.events.map(([name, reason]) => [name, reason]),
+    [
+      ["disconnecting", "forced close"],
+      ["disconnect", "forced close"],
+    ],
+  );
 });
 
 test("EX-199 names the replacement of a method that is gone [LEG-1, LEG-3, LEG-5]", async (t) => {

@@ -24,7 +24,10 @@ test("numbers questions within the namespace, broadcasts too, from 0 [ACK-1, ACK
   const { io, socket, peer } = await byHand(t);
   socket.emit("a", () => {});
   io.timeout(1000).emit("b", () => {});
-  io.of("/").timeout(1000).emitWithAck("c").catch(() => {});
+  io.of("/")
+    .timeout(1000)
+    .emitWithAck("c")
+    .catch(() => {});
   socket.emit("d", () => {});
   for (const [id, name] of ["a", "b", "c", "d"].entries()) await peer.expect(`42${id}["${name}"]`);
   assert.equal(io.of("/")._ids, 4);
@@ -155,7 +158,10 @@ test("gives all recipients one id, and keeps a handler for each [ACK-27, ADP-20]
   const { io, sockets, clients } = await crowd(t, 2);
   const logs = clients.map((client) => record(client.io.engine, "packet"));
   const gathered = called((got) => io.timeout(3000).emit("q", got));
-  assert.deepEqual(sockets.map(({ acks }) => [...acks.keys()]), [[0], [0]]);
+  assert.deepEqual(
+    sockets.map(({ acks }) => [...acks.keys()]),
+    [[0], [0]],
+  );
   clients.forEach((client) => client.on("q", (callback) => callback("ok")));
   assert.deepEqual(await gathered, [null, ["ok", "ok"]]);
   for (const { events } of logs) assert.equal(events.filter(([, { data }]) => data === '20["q"]').length, 1);

@@ -36,11 +36,17 @@ test("has all verbs and modifiers [BRO-2, BRO-8, BRO-9]", async (t) => {
   sockets[0].join("a");
   sockets[1].join(["a", "d"]);
   assert.deepEqual(await operator.fetchSockets(), [sockets[0]]);
-  assert.deepEqual([operator.socketsJoin("x"), operator.socketsJoin(["y", "z"]), operator.socketsLeave("y"), operator.socketsLeave(["z"])], Array(4).fill(undefined));
+  assert.deepEqual(
+    [operator.socketsJoin("x"), operator.socketsJoin(["y", "z"]), operator.socketsLeave("y"), operator.socketsLeave(["z"])],
+    Array(4).fill(undefined),
+  );
   assert.deepEqual([[...sockets[0].rooms], sockets[1].rooms.has("x")], [[sockets[0].id, "a", "x"], false]);
   assert.deepEqual(await operator.allSockets(), new Set(sockets.map(({ id }) => id))); // deaf to exceptions
   assert.equal(operator.disconnectSockets(), undefined);
-  assert.deepEqual(sockets.map(({ connected }) => connected), [false, true]);
+  assert.deepEqual(
+    sockets.map(({ connected }) => connected),
+    [false, true],
+  );
 });
 
 test("reaches each socket once, and an exception wins [BRO-3]", async (t) => {

@@ -25,11 +25,10 @@ test("sends DISCONNECT for each namespace before it closes the connection [DIS-2
   a.disconnect(true);
   assert.deepEqual([await peer.next(), await peer.next()].sort(), ["41", "41/a,"]);
   await peer.closed();
-  assert.deepEqual((await Promise.all(endings)).map(([reason]) => reason), [
-    "server namespace disconnect",
-    "server namespace disconnect",
-    "forced close",
-  ]);
+  assert.deepEqual(
+    (await Promise.all(endings)).map(([reason]) => reason),
+    ["server namespace disconnect", "server namespace disconnect", "forced close"],
+  );
 });
 
 test("is out of every list when disconnect fires, in order [DIS-4, ROOM-4, CLI-5]", async (t) => {
@@ -42,7 +41,11 @@ test("is out of every list when disconnect fires, in order [DIS-4, ROOM-4, CLI-5
   const ending = once(socket, "disconnect");
   client.io.engine.close();
   await ending;
-  assert.deepEqual(log, [["disconnecting", true, true, 1], ["leave-room", true, true], ["disconnect", false, false, 0]]);
+  assert.deepEqual(log, [
+    ["disconnecting", true, true, 1],
+    ["leave-room", true, true],
+    ["disconnect", false, false, 0],
+  ]);
   assert.equal(socket.client.sockets.size, 0);
 });
 
@@ -85,7 +88,12 @@ test("tells every socket of the connection what could not be decoded [DIS-29]", 
   const closed = once(io.of("/").sockets.values().next().value.conn, "close");
   peer.send("42{}");
   await closed;
-  assert.deepEqual(log, [["/", "error", true], ["/a", "error", true], ["/", "forced close"], ["/a", "forced close"]]);
+  assert.deepEqual(log, [
+    ["/", "error", true],
+    ["/a", "error", true],
+    ["/", "forced close"],
+    ["/a", "forced close"],
+  ]);
 });
 
 test("passes on what the engine knows of the end [DIS-30, DIS-25]", async (t) => {

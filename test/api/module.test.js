@@ -46,7 +46,10 @@ test("makes event emitters of its classes [MOD-7]", async (t) => {
 });
 
 test("loads the files that tools patch by path [MOD-9]", () => {
-  for (const [file, name] of [["dist/socket.js", "Socket"], ["dist/broadcast-operator.js", "BroadcastOperator"]]) {
+  for (const [file, name] of [
+    ["dist/socket.js", "Socket"],
+    ["dist/broadcast-operator.js", "BroadcastOperator"],
+  ]) {
     const path = join(directory, file);
     assert.ok(existsSync(path), path);
     assert.ok(requireFromTarget.cache[path], `${file} is loaded with the package`);
@@ -58,7 +61,11 @@ test("loads the files that tools patch by path [MOD-9]", () => {
 test("uses the prototypes that tools patch [MOD-9, MEM-9]", async (t) => {
   const { BroadcastOperator } = requireFromTarget(join(directory, "dist/broadcast-operator.js"));
   const seen = [];
-  for (const [prototype, name] of [[Socket.prototype, "emit"], [BroadcastOperator.prototype, "emit"], [Socket.prototype, "on"]]) {
+  for (const [prototype, name] of [
+    [Socket.prototype, "emit"],
+    [BroadcastOperator.prototype, "emit"],
+    [Socket.prototype, "on"],
+  ]) {
     const original = prototype[name];
     t.after(() => (prototype[name] = original));
     prototype[name] = function (...args) {
@@ -71,7 +78,11 @@ test("uses the prototypes that tools patch [MOD-9, MEM-9]", async (t) => {
   socket.on("heard", () => {});
   socket.emit("said");
   io.to("room").emit("broadcast");
-  assert.deepEqual(seen, [["Socket", "on", "heard"], ["Socket", "emit", "said"], ["BroadcastOperator", "emit", "broadcast"]]);
+  assert.deepEqual(seen, [
+    ["Socket", "on", "heard"],
+    ["Socket", "emit", "said"],
+    ["BroadcastOperator", "emit", "broadcast"],
+  ]);
 });
 
 test("logs when the environment asks for it, and is silent otherwise [MOD-8]", async () => {
@@ -81,7 +92,11 @@ test("logs when the environment asks for it, and is silent otherwise [MOD-8]", a
     io.httpServer.once("listening", () => io.close());`;
   const logged = [];
   for (const DEBUG of ["socket.io:*", ""]) {
-    const child = spawn(process.execPath, ["-e", script], { env: { ...process.env, DEBUG }, stdio: ["ignore", "ignore", "pipe"], timeout: 10_000 });
+    const child = spawn(process.execPath, ["-e", script], {
+      env: { ...process.env, DEBUG },
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: 10_000,
+    });
     let text = "";
     child.stderr.on("data", (chunk) => (text += chunk));
     const [code] = await once(child, "close");

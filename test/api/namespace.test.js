@@ -59,7 +59,10 @@ test("initialises its adapter, and forgives a rejection but not a throw [NSP-2, 
 
 test("returns itself from use, and a new operator from each modifier [NSP-3, NSP-4, BRO-1]", () => {
   const nsp = new Server().of("/chat");
-  assert.equal(nsp.use((_, next) => next()), nsp);
+  assert.equal(
+    nsp.use((_, next) => next()),
+    nsp,
+  );
   const operators = [nsp.to("r"), nsp.in("r"), nsp.except("r"), nsp.compress(false), nsp.timeout(1), nsp.volatile, nsp.local];
   assert.equal(new Set(operators).size, 7);
   for (const operator of operators) assert.equal(operator.emit("e"), true);
@@ -74,7 +77,11 @@ test("emits within itself, and returns true, or itself [NSP-5, NSP-6]", async (t
   assert.equal(nsp.send("a"), nsp);
   assert.equal(nsp.write("b"), nsp);
   await fence(socket, client);
-  assert.deepEqual(log.events, [["e", 1], ["message", "a"], ["message", "b"]]);
+  assert.deepEqual(log.events, [
+    ["e", 1],
+    ["message", "a"],
+    ["message", "b"],
+  ]);
 });
 
 test("works on all its sockets without a filter [NSP-7, BRO-9]", async (t) => {
@@ -124,7 +131,10 @@ test("admits in order: listed, connected, in its room, answered, announced [NSP-
   peer.send("40");
   assert.match(await peer.next(), /^40\{"sid":"[\w-]{20}"\}$/);
   await peer.expect('42["first"]');
-  assert.deepEqual(seen, [[false, false, false], [true, true, true]]);
+  assert.deepEqual(seen, [
+    [false, false, false],
+    [true, true, true],
+  ]);
 });
 
 test("makes ids that cannot be guessed, of their own [NSP-22, NSP-23]", async (t) => {
@@ -152,7 +162,10 @@ test(
     const socket = await nextSocket(io);
     socket.emit("fence");
     await log.until((events) => events.some(([name]) => name === "fence"));
-    assert.deepEqual(log.events.map(([name, value]) => [name, value]).filter(([name]) => name === "early"), [["early", 1]]);
+    assert.deepEqual(
+      log.events.map(([name, value]) => [name, value]).filter(([name]) => name === "early"),
+      [["early", 1]],
+    );
   },
 );
 
@@ -182,21 +195,25 @@ test("closes a connection on a second CONNECT after the first [NSP-25, DIS-27]",
   assert.equal((await ending)[0], "forced close");
 });
 
-test("forgets a client that is gone while a middleware never answers [NSP-26]", oursOnly("it keeps the socket and its rooms"), async (t) => {
-  const { io, port } = await startServer(t);
-  const entered = new Promise((resolve) => io.use((socket) => resolve(socket)));
-  const peer = await wirePeer(t, port, { join: false });
-  peer.send("40");
-  const socket = await entered;
-  socket.join("room");
-  const log = record(socket, "disconnecting", "disconnect");
-  const closed = once(socket.conn, "close");
-  peer.abort();
-  await closed;
-  const nsp = io.of("/");
-  await eventually(() => nsp.adapter.sids.size === 0 && nsp._preConnectSockets.size === 0, "the socket to be forgotten");
-  assert.deepEqual([nsp.adapter.rooms.size, nsp.sockets.size, log.events], [0, 0, []]);
-});
+test(
+  "forgets a client that is gone while a middleware never answers [NSP-26]",
+  oursOnly("it keeps the socket and its rooms"),
+  async (t) => {
+    const { io, port } = await startServer(t);
+    const entered = new Promise((resolve) => io.use((socket) => resolve(socket)));
+    const peer = await wirePeer(t, port, { join: false });
+    peer.send("40");
+    const socket = await entered;
+    socket.join("room");
+    const log = record(socket, "disconnecting", "disconnect");
+    const closed = once(socket.conn, "close");
+    peer.abort();
+    await closed;
+    const nsp = io.of("/");
+    await eventually(() => nsp.adapter.sids.size === 0 && nsp._preConnectSockets.size === 0, "the socket to be forgotten");
+    assert.deepEqual([nsp.adapter.rooms.size, nsp.sockets.size, log.events], [0, 0, []]);
+  },
+);
 
 test("numbers parents, and keeps them out of the list of namespaces [PAR-1, PAR-12]", async (t) => {
   let constructed = 0;
@@ -279,7 +296,10 @@ test("broadcasts from a parent with its modifiers, chained or not [PAR-8]", asyn
   assert.notEqual(first, parent.to("b"));
   first.to("r").emit("chained");
   for (const { socket, client } of pairs) await fence(socket, client);
-  assert.deepEqual(logs.map(({ names }) => names), [["in", "chained"], ["out"]]);
+  assert.deepEqual(
+    logs.map(({ names }) => names),
+    [["in", "chained"], ["out"]],
+  );
 });
 
 test("gathers answers over all children [PAR-10]", oursOnly("it asks nobody, and calls back at once"), async (t) => {
@@ -290,7 +310,8 @@ test("gathers answers over all children [PAR-10]", oursOnly("it asks nobody, and
     socket.join("r");
     client.on("q", (callback) => callback(name));
   }
-  const call = (operator) => within(new Promise((resolve) => operator.timeout(2000).emit("q", (error, all) => resolve([error, all.sort()]))), "the answers");
+  const call = (operator) =>
+    within(new Promise((resolve) => operator.timeout(2000).emit("q", (error, all) => resolve([error, all.sort()]))), "the answers");
   assert.deepEqual(await call(parent), [null, ["/dyn-1", "/dyn-2"]]);
   assert.deepEqual(await call(parent.to("r")), [null, ["/dyn-1", "/dyn-2"]]);
   assert.deepEqual(await call(parent.to("nobody")), [null, []]);
@@ -317,7 +338,10 @@ test("cleans up a child that refused its only client, but no namespace by name [
   await eventually(() => !io._nsps.has("/dyn-1"), "the child to go");
 
   const child = io.of("/dyn-2");
-  for (const [name, nsp] of [["/dyn-2", child], ["/plain", plain]]) {
+  for (const [name, nsp] of [
+    ["/dyn-2", child],
+    ["/plain", plain],
+  ]) {
     const { client, socket } = await joinServer(t, server, name, { auth: { ok: true } });
     const ending = once(socket, "disconnect");
     client.disconnect();
@@ -361,4 +385,3 @@ test("keeps empty children unless asked [PAR-24, OPT-7]", async (t) => {
   await turn();
   assert.equal(server.io._nsps.get("/dyn-1"), socket.nsp);
 });
-

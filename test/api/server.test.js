@@ -106,7 +106,11 @@ test("stores a path without its last slash [OPT-1, SRV-10]", async (t) => {
   assert.equal(new Server({ path: "" }).path(), "/socket.io");
   assert.equal(io.path("/foo/"), io);
   assert.equal(io.path(), "/foo");
-  const { port } = await startServer(t, {}, { attach: (httpServer) => io.attach(httpServer), http: (_, response) => response.writeHead(404).end() });
+  const { port } = await startServer(
+    t,
+    {},
+    { attach: (httpServer) => io.attach(httpServer), http: (_, response) => response.writeHead(404).end() },
+  );
   io.path("/moved");
   assert.equal((await http(port, { path: `/foo/${HANDSHAKE}` })).status, 200);
   assert.equal((await http(port, { path: `/moved/${HANDSHAKE}` })).status, 404);
@@ -284,7 +288,6 @@ test("shows the parts that others look for [SRV-30, SRV-31, SRV-32, SRV-33, SRV-
   assert.deepEqual(io.encoder.encode({ type: 2, nsp: "/", data: ["e"] }), ['2["e"]']);
   assert.equal(typeof io._parser.Decoder, "function");
   const other = client.io.socket("/named");
-  other.connect();
   await once(other, "connect");
   assert.equal(io.engine.clientsCount, 1);
 });
@@ -297,7 +300,10 @@ test("is an emitter through its main namespace [SRV-40, SRV-42]", () => {
     assert.equal(io[method]("event", listener), main, method);
   }
   assert.equal(main.listenerCount("event"), 5);
-  assert.deepEqual([io.listenerCount("event"), io.listeners("event").length, io.rawListeners("event").length, io.eventNames()], [5, 5, 5, ["event"]]);
+  assert.deepEqual(
+    [io.listenerCount("event"), io.listeners("event").length, io.rawListeners("event").length, io.eventNames()],
+    [5, 5, 5, ["event"]],
+  );
   for (const method of ["removeListener", "off", "removeAllListeners"]) assert.equal(io[method]("event", listener), main, method);
   assert.equal(main.listenerCount("event"), 0);
   assert.equal(io.setMaxListeners(20), main);
@@ -309,7 +315,10 @@ test("is an emitter through its main namespace [SRV-40, SRV-42]", () => {
 test("hands the rest to its main namespace as well [SRV-41]", async (t) => {
   const { io, socket, client } = await pair(t);
   socket.join("r");
-  assert.equal(io.use((_, next) => next()), io);
+  assert.equal(
+    io.use((_, next) => next()),
+    io,
+  );
   assert.equal(io.send(1), io);
   assert.equal(io.write(2), io);
   const log = record(client, "e", "message");
@@ -383,11 +392,17 @@ test("sends no DISCONNECT when it closes, and survives a failing adapter [SRV-60
   const engineEnding = once(io.of("/").sockets.values().next().value.conn, "close");
   await within(io.close(), "the server to close");
   await peer.closed();
-  assert.deepEqual(peer.messages.drain().filter((message) => message.startsWith("41")), []);
-  assert.deepEqual(log.events.map(([name, reason]) => [name, reason]), [
-    ["disconnecting", "server shutting down"],
-    ["disconnect", "server shutting down"],
-  ]);
+  assert.deepEqual(
+    peer.messages.drain().filter((message) => message.startsWith("41")),
+    [],
+  );
+  assert.deepEqual(
+    log.events.map(([name, reason]) => [name, reason]),
+    [
+      ["disconnecting", "server shutting down"],
+      ["disconnect", "server shutting down"],
+    ],
+  );
   assert.equal((await engineEnding)[0], "forced close");
   assert.deepEqual([closed, httpServer.listening], [["/", "/other"], false]);
 });
@@ -468,4 +483,3 @@ test("uses one encoder for the server, and one decoder per client [OPT-4]", asyn
   assert.deepEqual(made, { encoders: 1, decoders: 2 });
   assert.ok(server.io.encoder instanceof parser.Encoder);
 });
-

@@ -13,7 +13,6 @@ async function alongside(io, client, namespace, auth) {
   io.of(namespace);
   const other = client.io.socket(namespace, { auth });
   const connected = once(other, "connect");
-  other.connect();
   await connected;
   return { client: other, socket: io.of(namespace).sockets.get(other.id) };
 }
@@ -162,11 +161,10 @@ test("excludes the sender from every operator it makes, and hands its flags over
   sockets[0].except("x").emit("except");
   sockets[0].local.emit("local");
   await Promise.all(sockets.map((socket, i) => fence(socket, clients[i])));
-  assert.deepEqual(logs.map(({ names }) => names), [
-    [],
-    ["broadcast", "to", "in", "except", "local"],
-    ["broadcast", "to", "in", "local"],
-  ]);
+  assert.deepEqual(
+    logs.map(({ names }) => names),
+    [[], ["broadcast", "to", "in", "except", "local"], ["broadcast", "to", "in", "local"]],
+  );
 });
 
 test("keeps or drops all frames of a volatile event with bytes [EVT-9]", async (t) => {
@@ -191,7 +189,10 @@ test("keeps the order of events to one socket, however they are sent [EVT-10]", 
   socket.emit("e", 3, Buffer.from("y"));
   io.to(socket.id).emit("e", 4);
   await fence(socket, client);
-  assert.deepEqual(log.events.map(([, n]) => n), [0, 1, 2, 3, 4]);
+  assert.deepEqual(
+    log.events.map(([, n]) => n),
+    [0, 1, 2, 3, 4],
+  );
 });
 
 test("runs catch-all listeners, then middlewares, then the listeners in the next tick [EVT-20, EVT-31, EVT-30]", async (t) => {
@@ -262,7 +263,10 @@ test("leaves what a listener throws to the process, and keeps the connection [EV
 test("runs socket middlewares for events alone [EVT-31]", async (t) => {
   const { socket, client } = await pair(t);
   const seen = [];
-  assert.equal(socket.use(([name, ...args], next) => seen.push([name, args.length]) && next()), socket);
+  assert.equal(
+    socket.use(([name, ...args], next) => seen.push([name, args.length]) && next()),
+    socket,
+  );
   client.on("q", (callback) => callback("answer"));
   assert.equal(await socket.timeout(2000).emitWithAck("q"), "answer");
   client.emit("e", 1, () => {});
@@ -270,7 +274,10 @@ test("runs socket middlewares for events alone [EVT-31]", async (t) => {
   const ending = once(socket, "disconnect");
   client.disconnect();
   await ending;
-  assert.deepEqual(seen, [["e", 2], ["fence", 0]]);
+  assert.deepEqual(seen, [
+    ["e", 2],
+    ["fence", 0],
+  ]);
 });
 
 test("sends nothing to the client whose event is refused, and skips the rest [EVT-32]", async (t) => {
@@ -300,16 +307,20 @@ test("holds no packet back while a socket middleware deliberates [EVT-33]", asyn
   assert.deepEqual(log.names, ["fast", "slow"]);
 });
 
-test("answers, and times out, in the context that asked [EVT-34]", oursOnly("an answer runs in the context of the connection"), async (t) => {
-  const { socket, client } = await pair(t);
-  const storage = new AsyncLocalStorage();
-  client.on("q", (callback) => callback());
-  const ask = (name, target, event) =>
-    within(new Promise((resolve) => storage.run(name, () => target.emit(event, () => resolve(storage.getStore())))), "the callback");
-  assert.equal(await ask("asking", socket, "q"), "asking");
-  assert.equal(await ask("timed", socket.timeout(1000), "q"), "timed");
-  assert.equal(await ask("late", socket.timeout(20), "silence"), "late");
-});
+test(
+  "answers, and times out, in the context that asked [EVT-34]",
+  oursOnly("an answer runs in the context of the connection"),
+  async (t) => {
+    const { socket, client } = await pair(t);
+    const storage = new AsyncLocalStorage();
+    client.on("q", (callback) => callback());
+    const ask = (name, target, event) =>
+      within(new Promise((resolve) => storage.run(name, () => target.emit(event, () => resolve(storage.getStore())))), "the callback");
+    assert.equal(await ask("asking", socket, "q"), "asking");
+    assert.equal(await ask("timed", socket.timeout(1000), "q"), "timed");
+    assert.equal(await ask("late", socket.timeout(20), "silence"), "late");
+  },
+);
 
 test("reacts to a missing pong in no client's context [EVT-34]", oursOnly("its timers run where they were started"), async (t) => {
   const { io, port } = await startServer(t, { pingInterval: 30, pingTimeout: 30 });

@@ -48,7 +48,11 @@ function plain(value) {
   if (ArrayBuffer.isView(value) || value === null || typeof value !== "object") return typeof value === "function" ? undefined : value;
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value.toJSON === "function") return plain(value.toJSON());
-  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined).map(([key, entry]) => [key, plain(entry)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, entry]) => entry !== undefined)
+      .map(([key, entry]) => [key, plain(entry)]),
+  );
 }
 
 /**

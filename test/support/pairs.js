@@ -106,7 +106,9 @@ export function catchWarnings(t) {
         waiters.add(check);
         check();
       });
-      return within(found, "a warning", () => warnings.map(({ code, message }) => `${code}: ${message}`)).finally(() => waiters.delete(check));
+      return within(found, "a warning", () => warnings.map(({ code, message }) => `${code}: ${message}`)).finally(() =>
+        waiters.delete(check),
+      );
     },
   };
 }
