@@ -20,9 +20,9 @@ import { Upgrade } from "./upgrade";
 
 /** The floor above: told of messages and of the end before any listener of the session's events is. */
 export interface SessionOwner {
-  /** A message arrived; `undefined` for a message packet without payload. Hot: once per incoming message. */
+  /** A message arrived; `undefined` for a message packet without payload. Hot: once per incoming message. @internal */
   onMessage(data: string | Buffer | undefined): void;
-  /** The session has ended; called once. */
+  /** The session has ended; called once. @internal */
   onSessionClose(reason: CloseReason, description?: unknown): void;
 }
 

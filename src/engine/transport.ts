@@ -10,17 +10,17 @@ export type TransportName = "polling" | "websocket" | "webtransport";
  * A transport that was discarded reports nothing any more.
  */
 export interface TransportOwner {
-  /** A packet arrived. */
+  /** A packet arrived. @internal */
   onTransportPacket(packet: EnginePacket): void;
-  /** A message arrived. Hot: once per incoming message. */
+  /** A message arrived. Hot: once per incoming message. @internal */
   onTransportMessage(data: string | Buffer | undefined): void;
-  /** The transport has room for what waits in the session's queue: the end of a tick, a drained socket, a new poll. */
+  /** The transport has room for what waits in the session's queue: the end of a tick, a drained socket, a new poll. @internal */
   onTransportReady(): void;
-  /** Everything handed over so far was taken by the system. */
+  /** Everything handed over so far was taken by the system. @internal */
   onTransportWritten(): void;
-  /** The peer is gone. */
+  /** The peer is gone. @internal */
   onTransportClose(): void;
-  /** @param description  what was met, an Error of the layer below or a status */
+  /** @param description  what was met, an Error of the layer below or a status @internal */
   onTransportError(message: string, description?: unknown): void;
 }
 

@@ -105,11 +105,11 @@ export class Arrivals {
 
 /** The connection. */
 export interface ArrivalsOwner {
-  /** From now on packets are collected anew; `raiseLater` is open. */
+  /** From now on packets are collected anew; `raiseLater` is open. @internal */
   onArrivalsTaken(arrivals: Arrivals): void;
-  /** `raiseLater` is closed. */
+  /** `raiseLater` is closed. @internal */
   onHandedOver(): void;
-  /** A packet that had to wait for those before it. */
+  /** A packet that had to wait for those before it. @internal */
   onUnclaimed(packet: SocketPacket): void;
 }
 
