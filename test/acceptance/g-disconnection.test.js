@@ -52,7 +52,7 @@ const VIOLATIONS = [
   { what: "a CONNECT_ERROR", act: (peer) => peer.send('44{"message":"x"}'), reason: "forced close" },
   { what: "a heartbeat in the wrong direction", act: (peer) => peer.send("2"), reason: "transport error" },
   { what: "a message that is too large", act: (peer) => peer.send(`42["x","${"x".repeat(2000)}"]`), reason: "transport error" },
-  { what: "silence after a ping", act: () => {}, reason: "ping timeout", options: { pingInterval: 50, pingTimeout: 50 } },
+  { what: "silence after a ping", act: () => {}, reason: "ping timeout", options: { pingInterval: 100, pingTimeout: 100 } },
 ];
 
 for (const { what, act, reason, options } of VIOLATIONS) {
@@ -112,7 +112,7 @@ test("EX-143 closes a connection that joins nothing [CLI-4, DIS-31]", async (t) 
 });
 
 test("EX-144 keeps an idle connection that has left its only namespace [CLI-4]", async (t) => {
-  const { io, port } = await startServer(t, { connectTimeout: 60, pingInterval: 250, pingTimeout: 5000 });
+  const { io, port } = await startServer(t, { connectTimeout: 200, pingInterval: 600, pingTimeout: 5000 });
   const admitted = nextSocket(io);
   const peer = await wirePeer(t, port);
   const ending = once(await admitted, "disconnect");

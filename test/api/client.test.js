@@ -56,7 +56,7 @@ test("skips all frames of a volatile packet when the wire is busy [CLI-3, EVT-9]
 });
 
 test("waits for a first namespace, and never again [CLI-4]", async (t) => {
-  const { io, port } = await startServer(t, { connectTimeout: 80, pingInterval: 300, pingTimeout: 5000 });
+  const { io, port } = await startServer(t, { connectTimeout: 200, pingInterval: 600, pingTimeout: 5000 });
   const admitted = nextSocket(io);
   const joined = await wirePeer(t, port);
   const idle = await wirePeer(t, port, { join: false });

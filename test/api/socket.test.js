@@ -317,13 +317,13 @@ test(
     const ask = (name, target, event) =>
       within(new Promise((resolve) => storage.run(name, () => target.emit(event, () => resolve(storage.getStore())))), "the callback");
     assert.equal(await ask("asking", socket, "q"), "asking");
-    assert.equal(await ask("timed", socket.timeout(1000), "q"), "timed");
+    assert.equal(await ask("timed", socket.timeout(3000), "q"), "timed");
     assert.equal(await ask("late", socket.timeout(20), "silence"), "late");
   },
 );
 
 test("reacts to a missing pong in no client's context [EVT-34]", oursOnly("its timers run where they were started"), async (t) => {
-  const { io, port } = await startServer(t, { pingInterval: 30, pingTimeout: 30 });
+  const { io, port } = await startServer(t, { pingInterval: 100, pingTimeout: 100 });
   const storage = new AsyncLocalStorage();
   io.engine.use((request, response, next) => storage.run("a client", next));
   const admitted = nextSocket(io);
