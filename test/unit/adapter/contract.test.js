@@ -229,7 +229,7 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       ["nobody for undefined", [undefined], [], []],
       ["everybody if excluded rooms are unknown", [], ["x", undefined], ["s1", "s2", "s3"]],
     ]) {
-      it(`reaches ${title} [ADP-31, BRO-3, BRO-4]`, async () => {
+      it(`reaches ${title} [ADP-23, ADP-31, BRO-3, BRO-4]`, async () => {
         const { nsp, adapter } = create(["s1", "s2", "s3"]);
         adapter.addAll("s1", new Set(["s1", "a"]));
         adapter.addAll("s2", new Set(["s2", "a", "b"]));
