@@ -1,5 +1,6 @@
 /**
- * Runs test families: `node scripts/test.mjs [--node <binary>] [families…]`, all families when none is named.
+ * Runs test families: `node scripts/test.mjs [--node <binary>] [--only <part of a file name>] [families…]`, all of them when none is named;
+ * `heavy` stands for those that need services, browsers or installs, `fast` for the others.
  * A family is a folder test/<family>/ with `*.test.js` files; its own package.json, when there is one, is installed first.
  * Ends with `N passed, N failed` over all families, and with exit code 1 when a test failed or none ran.
  */
@@ -19,9 +20,9 @@ const testRoot = join(root, "test");
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { node: { type: "string" }, only: { type: "string" }, summary: { type: "string" } },
+  options: { node: { type: "string" }, only: { type: "string" } },
 });
-const families = positionals.length > 0 ? positionals : knownFamilies();
+const families = positionals.length > 0 ? positionals.flatMap(expandGroup) : knownFamilies();
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 for (const family of families) {
@@ -29,9 +30,14 @@ for (const family of families) {
   for (const key of Object.keys(total)) total[key] += counts[key];
 }
 const verdict = `${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`;
-if (options.summary) writeFileSync(options.summary, JSON.stringify(total));
+if (process.env.ROOMCAST_TEST_SUMMARY) writeFileSync(process.env.ROOMCAST_TEST_SUMMARY, JSON.stringify(total));
 console.log(`\n${verdict}`);
 process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
+
+function expandGroup(name) {
+  if (name !== "fast" && name !== "heavy") return [name];
+  return knownFamilies().filter((family) => heavy.has(family) === (name === "heavy"));
+}
 
 function knownFamilies() {
   return readdirSync(testRoot, { withFileTypes: true })
@@ -79,6 +85,7 @@ function runNode(family, files, countsFile) {
   ];
   const env = { ...process.env, ROOMCAST_TEST_COUNTS: countsFile };
   delete env.NODE_TEST_CONTEXT;
+  delete env.ROOMCAST_TEST_SUMMARY;
   return new Promise((resolve, reject) => {
     const child = spawn(options.node ?? process.execPath, args, {
       cwd: root,
