@@ -6,6 +6,7 @@ import { once, record } from "../support/client.js";
 import { adapters } from "../support/packages.js";
 import { crowd, fence, joinServer, nextSocket, pair, wirePeer } from "../support/pairs.js";
 import { startServer } from "../support/server.js";
+import { oursOnly } from "../support/target.js";
 import { within } from "../support/wait.js";
 
 /** An adapter that does by itself what the base class does, with the members of the contract alone. */
@@ -390,3 +391,42 @@ test("calls methods of the adapter through the instance, where they are replaced
   await io.close();
   assert.equal(closed, 1);
 });
+
+test(
+  "delivers under a fake clock, and times out by it [MEM-10]",
+  oursOnly("it asks for process.nextTick at each use, and stops"),
+  async (t) => {
+    const { io, port } = await startServer(t);
+    const admitted = nextSocket(io);
+    const peer = await wirePeer(t, port);
+    const socket = await admitted;
+    holdTicks(t);
+    t.mock.timers.enable({ apis: ["setTimeout", "setInterval", "setImmediate", "Date"] });
+    socket.use((event, next) => next());
+    socket.on("ask", (callback) => callback("answer"));
+    peer.send('421["ask"]');
+    await peer.expect('431["answer"]');
+    io.emit("all");
+    await peer.expect('42["all"]');
+
+    const outcomes = [];
+    socket.timeout(60_000).emit("q", (error) => outcomes.push(error.message));
+    io.timeout(60_000).emit("q", (error) => outcomes.push(error.message));
+    t.mock.timers.tick(59_900);
+    assert.deepEqual(outcomes, []);
+    t.mock.timers.tick(200); // a clock that fakes timers alone is a little ahead of performance.now()
+    assert.deepEqual(outcomes, ["operation has timed out", "operation has timed out"]);
+  },
+);
+
+/** Replaces `process.nextTick`, as fake clocks do, by one that runs nothing; Node's own streams keep theirs. */
+function holdTicks(t) {
+  const { nextTick } = process;
+  process.nextTick = (...args) => {
+    const caller = new Error().stack.split("\n")[2];
+    if (caller.includes("node:")) nextTick(...args);
+  };
+  t.after(() => {
+    process.nextTick = nextTick;
+  });
+}

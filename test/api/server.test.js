@@ -116,6 +116,14 @@ test("stores a path without its last slash [OPT-1, SRV-10]", async (t) => {
   assert.equal((await http(port, { path: `/moved/${HANDSHAKE}` })).status, 404);
 });
 
+test("matches nothing with a path that has no slash in front [HTTP-34]", async (t) => {
+  const http404 = (_, response) => response.writeHead(404).end("app");
+  const { io, port } = await startServer(t, { path: "rt" }, { http: http404 });
+  assert.equal(io.path(), "rt");
+  for (const path of [`/rt/${HANDSHAKE}`, "/rt/socket.io.js", `/socket.io/${HANDSHAKE}`])
+    assert.equal((await http(port, { path })).text, "app", path);
+});
+
 test("serves the client unless the option is exactly false [OPT-2, SRV-11, HTTP-8]", async (t) => {
   assert.equal(new Server().serveClient(), true);
   assert.equal(new Server({ serveClient: 0 }).serveClient(), true);
