@@ -96,7 +96,7 @@ export class Admission {
       return;
     }
     if (session && (namespace.sockets.has(session.sid) || namespace._preConnectSockets.has(session.sid))) session = null; // never two with one id
-    this.session = session ?? null;
+    this.session = session || null; // adapters give all kinds of nothing
     const socket: AnySocket = new Socket(namespace, this.client, this.auth, this.session ?? undefined);
     this.socket = socket;
     namespace._preConnectSockets.set(socket.id, socket);

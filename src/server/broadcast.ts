@@ -145,7 +145,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> impleme
     }
     // Asynchronously in any case, so that nobody is called back before `emit` returns.
     if (flags.local === true) void Promise.resolve().then(() => answers.expectServers(1));
-    else void adapter.serverCount().then((count) => answers.expectServers(count));
+    else adapter.serverCount().then((count) => answers.expectServers(count), ignore);
   }
 
   // Sockets
@@ -204,6 +204,9 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> impleme
 export interface AcksOwner {
   _forgetAcks(packet: object): void;
 }
+
+/** How many servers there are cannot be told: the answers are complete at the deadline only. */
+function ignore(): void {}
 
 function withRooms(rooms: ReadonlySet<Room>, room: Room | Room[]): Set<Room> {
   const union = new Set(rooms);
