@@ -10,7 +10,7 @@ const OF_THE_EMITTER = ["ack", "ack time-out", "promise time-out", "broadcast ti
 
 /** A client named `name` that answers pings and the question `q` until `peer.isSilent`. */
 async function openClient(t, child, transport, name) {
-  const peer = await openPeer(t, child.port, transport);
+  const peer = await openPeer(t, child.port, transport, { query: `name=${name}` });
   peer.name = name;
   void answer(peer);
   peer.send(`40{"name":"${name}"}`);
@@ -53,7 +53,7 @@ for (const transports of MIXES) {
     const child = await startChild(t, { app: "contexts", options: { pingInterval: 80, pingTimeout: 80 } });
     const peers = [];
     for (let i = 0; i < 8; i++) {
-      const peer = await openClient(t, child, transports[i % 2], `client ${i}`);
+      const peer = await openClient(t, child, transports[i % 2], `client-${i}`);
       await new Promise((resolve) => (peer.isJoined = resolve));
       peers.push(peer);
     }
@@ -61,6 +61,10 @@ for (const transports of MIXES) {
     for (let round = 0; round < 3; round++) {
       for (const peer of peers) peer.send('42["work",30]', '42["answered"]');
       await collect(child, names, [...OF_THE_EMITTER, "flush", "drain"]);
+    }
+    for (let round = 0; round < 3; round++) {
+      await child.call("burst");
+      await collect(child, names, ["flush", "drain", "ack time-out"]);
     }
     await collect(child, names, ["heartbeat"]);
     for (const peer of peers.slice(0, 4)) peer.isSilent = true; // time-outs of the heartbeat
