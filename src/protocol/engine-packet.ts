@@ -1,4 +1,5 @@
 // Engine.IO packets of revision 4, as text or as binary messages (Engine.IO protocol, "Packet encoding").
+import { types } from "node:util";
 
 /** Types of packets; `error` is the pseudo packet that a malformed one decodes to. */
 export type EnginePacketType = "open" | "close" | "ping" | "pong" | "message" | "upgrade" | "noop" | "error";
@@ -22,22 +23,22 @@ export function codeOf(type: EnginePacketType | "raw"): string {
   return CODES[type];
 }
 
-/** True for what travels as bytes: a Buffer, an ArrayBuffer, a view. */
+/** True for what travels as bytes: a Buffer, an ArrayBuffer, a view; also those of another realm, as test runners make them. */
 export function isBinary(value: unknown): value is ArrayBuffer | ArrayBufferView {
-  return ArrayBuffer.isView(value) || value instanceof ArrayBuffer;
+  return ArrayBuffer.isView(value) || value instanceof ArrayBuffer || types.isArrayBuffer(value);
 }
 
 /** The bytes of a binary value, without a copy; of a view, only what it views. */
 export function toBuffer(value: ArrayBuffer | ArrayBufferView): Buffer {
   if (Buffer.isBuffer(value)) return value;
-  return value instanceof ArrayBuffer ? Buffer.from(value) : Buffer.from(value.buffer as ArrayBuffer, value.byteOffset, value.byteLength);
+  return ArrayBuffer.isView(value) ? Buffer.from(value.buffer as ArrayBuffer, value.byteOffset, value.byteLength) : Buffer.from(value);
 }
 
 /** The payload of a message: bytes as they are, anything else as text, falsy values as none (""). */
 export function toPayload(data: unknown): string | Buffer {
   if (typeof data === "string") return data;
   if (isBinary(data)) return toBuffer(data);
-  return data ? String(data as string) : "";
+  return data ? `${data as string}` : "";
 }
 
 /**

@@ -5,7 +5,7 @@ import { putBack } from "./attachments";
 import { isBinary } from "./engine-packet";
 import { isDataValid, PacketType, type Packet } from "./packet";
 
-type Reviver = (this: any, key: string, value: any) => any;
+type Reviver = (this: unknown, key: string, value: unknown) => unknown;
 
 /** Bounds and hooks of a decoder. */
 export interface DecoderOptions {
@@ -20,11 +20,8 @@ export interface DecoderOptions {
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;
 const SLASH = 47;
+const DASH = 45;
 const MAX_ID_DIGITS = 15;
-
-function payloadError(cause?: unknown): ProtocolError {
-  return new ProtocolError("RC_ERR_PAYLOAD", "invalid payload", cause);
-}
 
 /** The direct path from messages to packets, without an event between them. One per connection. */
 export class PacketDecoder {
@@ -47,7 +44,7 @@ export class PacketDecoder {
   /**
    * Takes one message. Hot: once per incoming message.
    * @returns the packet it completes; null while attachments are missing
-   * @throws ProtocolError on anything that isn't a well-formed packet
+   * @throws ProtocolError on anything that is not a well-formed packet
    */
   decode(chunk: unknown): Packet | null {
     if (typeof chunk === "string") {
@@ -63,7 +60,8 @@ export class PacketDecoder {
       this.attachments.push(chunk);
       return this.attachments.length === this.awaited ? this.complete(this.pending) : null;
     }
-    throw new ProtocolError("RC_ERR_PACKET_TYPE", `Unknown type: ${String(chunk)}`);
+    const met = typeof chunk === "object" && chunk !== null ? Object.prototype.toString.call(chunk) : String(chunk);
+    throw new ProtocolError("RC_ERR_PACKET_TYPE", `Unknown type: ${met}`);
   }
 
   /** Drops a packet that is waiting for attachments. */
@@ -73,17 +71,16 @@ export class PacketDecoder {
   }
 
   private complete(packet: Packet): Packet {
-    const buffers = this.attachments;
+    const { attachments } = this;
     this.reset();
     const type = packet.type === PacketType.BINARY_EVENT ? PacketType.EVENT : PacketType.ACK;
-    return { type, nsp: packet.nsp, id: packet.id, data: putBack(packet.data, buffers) };
+    return { type, nsp: packet.nsp, id: packet.id, data: putBack(packet.data, attachments) };
   }
 
   private decodeText(text: string): Packet {
     const type = text.charCodeAt(0) - DIGIT_0;
-    if (!(type >= 0 && type <= 6)) throw new ProtocolError("RC_ERR_PACKET_TYPE", `unknown packet type ${unknownType(text)}`);
-    let at = 1;
-    if (type >= PacketType.BINARY_EVENT) at = this.readAttachments(text);
+    if (!(type >= PacketType.CONNECT && type <= PacketType.BINARY_ACK)) throw typeError(type);
+    let at = type >= PacketType.BINARY_EVENT ? this.readAttachments(text) : 1;
 
     let nsp = "/";
     if (text.charCodeAt(at) === SLASH) {
@@ -100,7 +97,7 @@ export class PacketDecoder {
       id = (id ?? 0) * 10 + (code - DIGIT_0);
     }
 
-    const data: unknown = at < text.length ? this.parse(at === 0 ? text : text.slice(at)) : undefined;
+    const data: unknown = at < text.length ? this.parse(text.slice(at)) : undefined;
     if (!isDataValid(type, data)) throw payloadError();
     return { type, nsp, id, data };
   }
@@ -110,19 +107,20 @@ export class PacketDecoder {
     let at = 1;
     let count = 0;
     for (let code = text.charCodeAt(at); code >= DIGIT_0 && code <= DIGIT_9; code = text.charCodeAt(++at)) {
-      if (count <= 1e6) count = count * 10 + (code - DIGIT_0); // enough to be over any limit
+      count = count * 10 + (code - DIGIT_0); // many digits make it Infinity, which is over any limit
     }
-    if (at === 1 || text[at] !== "-" || count === 0) throw new ProtocolError("RC_ERR_ATTACHMENTS", "Illegal attachments");
-    if (count > this.maxAttachments) throw new ProtocolError("RC_ERR_ATTACHMENTS", "too many attachments");
+    if (text.charCodeAt(at) !== DASH || count === 0) throw new ProtocolError("RC_ERR_ATTACHMENTS", "Illegal attachments");
+    if (count > this.maxAttachments || count === Infinity) throw new ProtocolError("RC_ERR_ATTACHMENTS", "too many attachments");
     this.awaited = count;
     return at + 1;
   }
 
   private parse(json: string): unknown {
-    // A text shorter than the limit can't nest deeper than it.
-    if (json.length > this.maxDepth && isTooDeep(json, this.maxDepth)) throw payloadError();
     try {
-      return JSON.parse(json, this.reviver);
+      if (!hasBrackets(json, this.maxDepth)) return JSON.parse(json, this.reviver);
+      const plain: unknown = JSON.parse(json);
+      if (isDeeper(plain, this.maxDepth)) throw new RangeError(`payload nested deeper than ${this.maxDepth}`);
+      return this.reviver === undefined ? plain : JSON.parse(json, this.reviver);
     } catch (error) {
       throw payloadError(error);
     }
@@ -131,34 +129,36 @@ export class PacketDecoder {
 
 const NONE: unknown[] = [];
 
-function unknownType(text: string): string {
-  const type = Number(text.charAt(0) === "" ? NaN : text.charAt(0));
-  return text.charAt(0) === " " ? "NaN" : String(type);
+function typeError(type: number): ProtocolError {
+  return new ProtocolError("RC_ERR_PACKET_TYPE", `unknown packet type ${type >= 0 && type <= 9 ? type : NaN}`);
 }
 
-/** Whether brackets nest deeper than `limit`; a text within strings doesn't count. Runs over long payloads only. */
-function isTooDeep(json: string, limit: number): boolean {
-  let depth = 0;
-  for (let at = 0; at < json.length; at++) {
-    const code = json.charCodeAt(at);
-    if (code === 34) {
-      at = endOfString(json, at);
-      if (at === -1) return false; // not JSON; the parser says so
-    } else if (code === 91 || code === 123) {
-      if (++depth > limit) return true;
-    } else if (code === 93 || code === 125) depth--;
-  }
+function payloadError(cause?: unknown): ProtocolError {
+  return new ProtocolError("RC_ERR_PAYLOAD", "invalid payload", cause);
+}
+
+/**
+ * Whether a text has more than `limit` opening brackets, without which it cannot nest deeper. Those in strings count too.
+ * Costs nothing for short texts, and a few native searches for others.
+ */
+function hasBrackets(json: string, limit: number): boolean {
+  if (json.length < 2 * limit) return false;
+  let count = 0;
+  for (let at = json.indexOf("{"); at !== -1; at = json.indexOf("{", at + 1)) if (++count > limit) return true;
+  for (let at = json.indexOf("["); at !== -1; at = json.indexOf("[", at + 1)) if (++count > limit) return true;
   return false;
 }
 
-/** Position of the quote that ends the string which begins at `start`. */
-function endOfString(json: string, start: number): number {
-  for (let end = json.indexOf('"', start + 1); end !== -1; end = json.indexOf('"', end + 1)) {
-    let backslashes = 0;
-    while (json.charCodeAt(end - 1 - backslashes) === 92) backslashes++;
-    if (backslashes % 2 === 0) return end;
+/** Whether arrays and objects nest deeper than `limit`; recurses no further than that. */
+function isDeeper(value: unknown, limit: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (limit === 0) return true;
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) if (isDeeper(value[index], limit - 1)) return true;
+    return false;
   }
-  return -1;
+  for (const key in value) if (isDeeper((value as Record<string, unknown>)[key], limit - 1)) return true;
+  return false;
 }
 
 /** The decoder of the option `parser`: takes messages, emits `decoded` with each packet that they complete. */
@@ -177,11 +177,19 @@ export class Decoder extends LeanEmitter {
    */
   add(chunk: unknown): void {
     const packet = this.decoder.decode(chunk);
-    if (packet !== null) this.emit("decoded", packet);
+    if (packet !== null) this.emit("decoded", withoutAbsent(packet));
   }
 
   /** Drops what is incomplete; called when the connection closes. */
   destroy(): void {
     this.decoder.reset();
   }
+}
+
+/** The packet with the members that it has, and no others: some compare them with `deepEqual`. */
+function withoutAbsent({ type, nsp, id, data }: Packet): Packet {
+  const packet: Packet = { type, nsp };
+  if (id !== undefined) packet.id = id;
+  if (data !== undefined) packet.data = data;
+  return packet;
 }

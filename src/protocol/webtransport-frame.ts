@@ -17,7 +17,7 @@ export function encodeFrameHeader(length: number, isBinary: boolean): Buffer {
     header[0] = LENGTH_64;
     header.writeBigUInt64BE(BigInt(length), 1);
   }
-  if (isBinary) header[0]! |= BINARY_BIT;
+  if (isBinary) header[0] |= BINARY_BIT;
   return header;
 }
 
@@ -29,63 +29,98 @@ export function encodeFrame(packet: EnginePacket): [header: Buffer, body: Buffer
   return [encodeFrameHeader(body.length, isBinary), body];
 }
 
-/** Cuts a byte stream, in whatever chunks it comes, into packets. */
+const EMPTY = Buffer.alloc(0);
+
+interface FrameHeader {
+  readonly length: number;
+  readonly isBinary: boolean;
+}
+
+/**
+ * Cuts a byte stream, in whatever chunks it comes, into packets.
+ *
+ * What is incomplete lies in one store that doubles as it fills, so that many small chunks cost no more than few large ones.
+ */
 export class FrameDecoder {
   private readonly maxPayloadBytes: number;
-  private chunks: Buffer[] = [];
-  private bytes = 0;
-  private header: { length: number; isBinary: boolean } | null = null;
-  private isBroken = false;
+  // Bytes `start` to `end` of the store have come and are not decoded yet.
+  private store: Buffer;
+  private start: number;
+  private end: number;
+  private header: FrameHeader | null;
+  private isBroken: boolean;
 
   /** @param maxPayloadBytes  longest body; judged by its header alone */
   constructor(maxPayloadBytes: number) {
     this.maxPayloadBytes = maxPayloadBytes;
+    this.store = EMPTY;
+    this.start = 0;
+    this.end = 0;
+    this.header = null;
+    this.isBroken = false;
   }
 
   /** Takes a chunk, gives the packets it completes; after `ERROR_PACKET` for a bad header no more come. */
   decode(chunk: Uint8Array): EnginePacket[] {
     const packets: EnginePacket[] = [];
     if (this.isBroken) return packets;
-    this.chunks.push(Buffer.from(chunk.buffer as ArrayBuffer, chunk.byteOffset, chunk.byteLength));
-    this.bytes += chunk.byteLength;
-    for (;;) {
-      this.header ??= this.readHeader();
-      if (this.isBroken) return [...packets, ERROR_PACKET];
-      if (this.header === null || this.bytes < this.header.length) return packets;
+    this.append(chunk);
+    while ((this.header ??= this.readHeader()) !== null) {
       const { length, isBinary } = this.header;
+      if (!isAcceptable(length, this.maxPayloadBytes)) {
+        this.isBroken = true;
+        this.release();
+        return [...packets, ERROR_PACKET];
+      }
+      if (this.end - this.start < length) break;
       const body = this.take(length);
       this.header = null;
       packets.push(decodePacket(isBinary ? body : body.toString("utf8")));
     }
+    if (this.start === this.end) this.release();
+    return packets;
   }
 
-  private readHeader(): { length: number; isBinary: boolean } | null {
-    if (this.bytes === 0) return null;
-    const first = this.peek(1)[0]!;
+  private append(chunk: Uint8Array): void {
+    const waiting = this.end - this.start;
+    const needed = waiting + chunk.byteLength;
+    // Decoded bodies are views of the store: its used part is never written again.
+    if (this.end + chunk.byteLength > this.store.length) {
+      const store = Buffer.allocUnsafe(waiting === 0 ? needed : needed * 2);
+      this.store.copy(store, 0, this.start, this.end);
+      this.store = store;
+      this.start = 0;
+      this.end = waiting;
+    }
+    this.store.set(chunk, this.end);
+    this.end += chunk.byteLength;
+  }
+
+  private readHeader(): FrameHeader | null {
+    const waiting = this.end - this.start;
+    if (waiting === 0) return null;
+    const first = this.store[this.start];
     const code = first & ~BINARY_BIT;
     const size = code === LENGTH_16 ? 3 : code === LENGTH_64 ? 9 : 1;
-    if (this.bytes < size) return null;
+    if (waiting < size) return null;
     const bytes = this.take(size);
     const length = size === 1 ? code : size === 3 ? bytes.readUInt16BE(1) : Number(bytes.readBigUInt64BE(1));
-    if (length === 0 || length > this.maxPayloadBytes || !Number.isSafeInteger(length)) {
-      this.isBroken = true;
-      this.chunks = [];
-      return null;
-    }
     return { length, isBinary: (first & BINARY_BIT) !== 0 };
   }
 
-  private peek(count: number): Buffer {
-    if (this.chunks[0]!.length < count) this.chunks = [Buffer.concat(this.chunks)];
-    return this.chunks[0]!.subarray(0, count);
+  private release(): void {
+    this.store = EMPTY;
+    this.start = 0;
+    this.end = 0;
   }
 
   private take(count: number): Buffer {
-    const taken = this.peek(count);
-    const rest = this.chunks[0]!.subarray(count);
-    if (rest.length === 0) this.chunks.shift();
-    else this.chunks[0] = rest;
-    this.bytes -= count;
+    const taken = this.store.subarray(this.start, this.start + count);
+    this.start += count;
     return taken;
   }
+}
+
+function isAcceptable(length: number, maxPayloadBytes: number): boolean {
+  return length > 0 && length <= maxPayloadBytes && Number.isSafeInteger(length);
 }

@@ -20,6 +20,6 @@ export function decodePacketV3(encoded: string | Buffer): EnginePacket {
     const type = TYPES[encoded.charCodeAt(1) - 48];
     return type === undefined ? ERROR_PACKET : { type, data: Buffer.from(encoded.slice(2), "base64") };
   }
-  const type = encoded.length === 0 ? undefined : TYPES[encoded[0]!];
+  const type = encoded.length === 0 ? undefined : TYPES[encoded[0]];
   return type === undefined ? ERROR_PACKET : { type, data: encoded.subarray(1) };
 }

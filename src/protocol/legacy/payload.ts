@@ -12,6 +12,7 @@ const MAX_LENGTH_DIGITS = 310;
 /** Joins packets into a body: bytes when one of them is binary and the peer takes it, otherwise text. */
 export function encodePayloadV3(packets: readonly Outgoing[], supportsBinary: boolean): string | Buffer {
   if (supportsBinary && packets.some((packet) => typeof packet.data === "object")) return Buffer.concat(packets.flatMap(toBytes));
+  if (packets.length === 0) return "0:";
   let payload = "";
   for (const packet of packets) {
     const text = typeof packet.data === "object" ? (encodeBinaryV3(packet.data, false) as string) : textOf(packet);
@@ -26,7 +27,7 @@ function textOf(packet: Outgoing): string {
 
 function toBytes(packet: Outgoing): Buffer[] {
   const isText = typeof packet.data !== "object";
-  const body = isText ? Buffer.from(textOf(packet)) : (encodeBinaryV3(packet.data as Buffer, true) as Buffer);
+  const body = isText ? Buffer.from(textOf(packet)) : (encodeBinaryV3(packet.data, true) as Buffer);
   const digits = Array.from(String(body.length), Number);
   return [Buffer.from([isText ? TEXT : BINARY, ...digits, END_OF_LENGTH]), body];
 }
@@ -39,7 +40,7 @@ export function decodePayloadV3(body: string | Buffer): EnginePacket[] {
 function decodeText(body: string): EnginePacket[] {
   const packets: EnginePacket[] = [];
   if (body === "") return [ERROR_PACKET];
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const colon = body.indexOf(":", at);
     const digits = colon === -1 ? "" : body.slice(at, colon);
     const length = /^\d{1,15}$/.test(digits) ? Number(digits) : NaN;
@@ -59,12 +60,12 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 function decodeBytes(body: Buffer): EnginePacket[] {
   const packets: EnginePacket[] = [];
   if (body.length === 0) return [ERROR_PACKET];
-  for (let at = 0; at < body.length; ) {
-    const kind = body[at]!;
+  for (let at = 0; at < body.length;) {
+    const kind = body[at];
     let length = 0;
     let position = at + 1;
     for (; position < body.length && body[position] !== END_OF_LENGTH; position++) {
-      const digit = body[position]!;
+      const digit = body[position];
       if (digit > 9 || position - at > MAX_LENGTH_DIGITS) return [...packets, ERROR_PACKET];
       length = length * 10 + digit;
     }
