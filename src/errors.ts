@@ -1,5 +1,7 @@
 /**
- * Every error code, with what it means; `docs/errors.md` has an entry for each. Test `err.code`, never the text.
+ * Every error code, with what it means. Test `err.code`, never the text.
+ *
+ * A new code takes a line here, an entry of the same words in docs/errors.md, and a place that uses it.
  */
 export const ERROR_CODES = {
   RC_ERR_OPTION: "an option has a value that cannot work",
@@ -10,14 +12,13 @@ export const ERROR_CODES = {
   RC_ERR_PACKET_TYPE: "a packet has a type that does not exist",
   RC_ERR_PAYLOAD: "a packet's payload has the wrong shape",
   RC_ERR_ATTACHMENTS: "a packet's binary attachments do not fit its header",
-  RC_ERR_FRAME: "a frame or payload of the transport is malformed",
   RC_ERR_BUFFERED_BYTES: "more bytes wait for a client than `limits.bufferedBytes` allows",
   RC_ERR_STALLED: "a client has taken no byte for `limits.stalledAfterMs`",
   RC_ERR_QUEUED_PONGS: "a client sends pings and does not read the pongs",
   RC_ERR_TIMEOUT: "an answer did not come in time",
-  RC_ERR_MESSAGE: "a message between nodes has the wrong shape",
 } as const;
 
+/** One of the codes. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** Every error of roomcast: `code` is one of `ERROR_CODES`. Like Node's own coded errors it keeps the `name` of its base, `Error`. */
