@@ -6,7 +6,6 @@ const { Server } = require("roomcast");
 
 const openRooms = ["lobby", "music", "help"];
 const historyLength = 50;
-
 const pageFiles = new Map([
   ["/", { name: "index.html", type: "text/html; charset=utf-8" }],
   ["/chat.css", { name: "chat.css", type: "text/css; charset=utf-8" }],
@@ -54,8 +53,7 @@ io.on("connection", (socket) => {
     if (!isText(text, 2000)) return acknowledge({ error: "Messages have 1 to 2000 characters." });
     const message = { id: ++lastMessageId, from: socket.data.nickname, text: text.trim(), at: Date.now() };
     const history = historyByRoom.get(socket.data.room);
-    history.push(message);
-    if (history.length > historyLength) history.shift();
+    if (history.push(message) > historyLength) history.shift();
     socket.to(channel(socket.data.room)).emit("message", socket.data.room, message);
     acknowledge({ message });
   });
@@ -84,22 +82,16 @@ function leave(socket) {
 }
 
 function tellWhoIsWhere(room) {
-  io.to(channel(room)).emit("people", room, peopleIn(room));
-  const rooms = new Set([...openRooms, ...historyByRoom.keys()]);
-  io.emit(
-    "rooms",
-    Array.from(rooms, (name) => ({ name, people: peopleIn(name).length })),
-  );
+  const names = peopleIn(room).map(({ data }) => data.nickname);
+  io.to(channel(room)).emit("people", room, names.sort());
+  const rooms = [...new Set([...openRooms, ...historyByRoom.keys()])].map((name) => ({ name, people: peopleIn(name).length }));
+  io.emit("rooms", rooms);
 }
 
 // Every socket is also in a room named by its id: with the prefix nobody can enter another one's.
 const channel = (room) => `chat:${room}`;
 const everybody = () => [...io.of("/").sockets.values()];
-const peopleIn = (room) =>
-  everybody()
-    .filter(({ data }) => data.room === room)
-    .map(({ data }) => data.nickname)
-    .sort();
+const peopleIn = (room) => everybody().filter(({ data }) => data.room === room);
 const isText = (value, longest) => typeof value === "string" && value.trim() !== "" && value.trim().length <= longest;
 const isRoomName = (value) => typeof value === "string" && /^[a-z0-9-]{1,20}$/.test(value);
 
