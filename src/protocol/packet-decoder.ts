@@ -20,25 +20,26 @@ export interface DecoderOptions {
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;
 const SLASH = 47;
-const DASH = 45;
 const MAX_ID_DIGITS = 15;
+const DEFAULT_ATTACHMENTS = 10;
+const DEFAULT_DEPTH = 1000;
 
-/** The direct path from messages to packets, without an event between them. One per connection. */
+/** A packet that waits for its attachments. */
+interface Reconstruction {
+  readonly packet: Packet;
+  readonly attachments: unknown[];
+  readonly awaited: number;
+}
+
+/** The direct path from messages to packets, without an event between them. One per connection, and small. */
 export class PacketDecoder {
-  private readonly reviver: Reviver | undefined;
-  private readonly maxAttachments: number;
-  private readonly maxDepth: number;
-  private pending: Packet | null;
-  private attachments: unknown[];
-  private awaited: number;
+  private readonly options: DecoderOptions;
+  private pending: Reconstruction | null;
 
+  /** @param options  may be shared between decoders */
   constructor(options: DecoderOptions = {}) {
-    this.reviver = options.reviver;
-    this.maxAttachments = options.maxAttachments ?? 10;
-    this.maxDepth = options.maxDepth ?? 1000;
+    this.options = options;
     this.pending = null;
-    this.attachments = NONE;
-    this.awaited = 0;
   }
 
   /**
@@ -48,39 +49,44 @@ export class PacketDecoder {
    */
   decode(chunk: unknown): Packet | null {
     if (typeof chunk === "string") {
-      if (this.pending !== null) throw new ProtocolError("RC_ERR_ATTACHMENTS", "got plaintext data when reconstructing a packet");
-      const packet = this.decodeText(chunk);
-      if (packet.type < PacketType.BINARY_EVENT) return packet;
-      this.pending = packet;
-      this.attachments = [];
-      return null;
+      if (this.pending !== null) throw this.fail("got plaintext data when reconstructing a packet");
+      return this.decodeText(chunk);
     }
-    if (isBinary(chunk)) {
-      if (this.pending === null) throw new ProtocolError("RC_ERR_ATTACHMENTS", "got binary data when not reconstructing a packet");
-      this.attachments.push(chunk);
-      return this.attachments.length === this.awaited ? this.complete(this.pending) : null;
-    }
-    const met = typeof chunk === "object" && chunk !== null ? Object.prototype.toString.call(chunk) : String(chunk);
-    throw new ProtocolError("RC_ERR_PACKET_TYPE", `Unknown type: ${met}`);
+    if (!isBinary(chunk)) throw new ProtocolError("RC_ERR_PACKET_TYPE", `Unknown type: ${describe(chunk)}`);
+    const { pending } = this;
+    if (pending === null) throw this.fail("got binary data when not reconstructing a packet");
+    pending.attachments.push(chunk);
+    if (pending.attachments.length < pending.awaited) return null;
+    this.pending = null;
+    const { type, nsp, id, data } = pending.packet;
+    return {
+      type: type === PacketType.BINARY_EVENT ? PacketType.EVENT : PacketType.ACK,
+      nsp,
+      id,
+      data: putBack(data, pending.attachments),
+    };
   }
 
   /** Drops a packet that is waiting for attachments. */
   reset(): void {
     this.pending = null;
-    this.attachments = NONE;
   }
 
-  private complete(packet: Packet): Packet {
-    const { attachments } = this;
-    this.reset();
-    const type = packet.type === PacketType.BINARY_EVENT ? PacketType.EVENT : PacketType.ACK;
-    return { type, nsp: packet.nsp, id: packet.id, data: putBack(packet.data, attachments) };
+  private fail(message: string): ProtocolError {
+    this.pending = null;
+    return new ProtocolError("RC_ERR_ATTACHMENTS", message);
   }
 
-  private decodeText(text: string): Packet {
+  private decodeText(text: string): Packet | null {
     const type = text.charCodeAt(0) - DIGIT_0;
     if (!(type >= PacketType.CONNECT && type <= PacketType.BINARY_ACK)) throw typeError(type);
-    let at = type >= PacketType.BINARY_EVENT ? this.readAttachments(text) : 1;
+    let at = 1;
+    let awaited = 0;
+    if (type >= PacketType.BINARY_EVENT) {
+      at = endOfDigits(text, 1);
+      if (text.charCodeAt(at) !== DASH) throw new ProtocolError("RC_ERR_ATTACHMENTS", "Illegal attachments");
+      awaited = countAttachments(text.slice(1, at++), this.options.maxAttachments ?? DEFAULT_ATTACHMENTS);
+    }
 
     let nsp = "/";
     if (text.charCodeAt(at) === SLASH) {
@@ -99,35 +105,42 @@ export class PacketDecoder {
 
     const data: unknown = at < text.length ? this.parse(text.slice(at)) : undefined;
     if (!isDataValid(type, data)) throw payloadError();
-    return { type, nsp, id, data };
-  }
-
-  /** Reads `<count>-` behind the type; gives the position behind it. */
-  private readAttachments(text: string): number {
-    let at = 1;
-    let count = 0;
-    for (let code = text.charCodeAt(at); code >= DIGIT_0 && code <= DIGIT_9; code = text.charCodeAt(++at)) {
-      count = count * 10 + (code - DIGIT_0); // many digits make it Infinity, which is over any limit
-    }
-    if (text.charCodeAt(at) !== DASH || count === 0) throw new ProtocolError("RC_ERR_ATTACHMENTS", "Illegal attachments");
-    if (count > this.maxAttachments || count === Infinity) throw new ProtocolError("RC_ERR_ATTACHMENTS", "too many attachments");
-    this.awaited = count;
-    return at + 1;
+    const packet = { type, nsp, id, data };
+    if (awaited === 0) return packet;
+    this.pending = { packet, attachments: [], awaited };
+    return null;
   }
 
   private parse(json: string): unknown {
+    const { reviver, maxDepth = DEFAULT_DEPTH } = this.options;
     try {
-      if (!hasBrackets(json, this.maxDepth)) return JSON.parse(json, this.reviver);
+      if (!hasBrackets(json, maxDepth)) return JSON.parse(json, reviver);
       const plain: unknown = JSON.parse(json);
-      if (isDeeper(plain, this.maxDepth)) throw new RangeError(`payload nested deeper than ${this.maxDepth}`);
-      return this.reviver === undefined ? plain : JSON.parse(json, this.reviver);
+      if (isDeeper(plain, maxDepth)) throw new RangeError(`payload nested deeper than ${maxDepth}`);
+      return reviver === undefined ? plain : JSON.parse(json, reviver);
     } catch (error) {
       throw payloadError(error);
     }
   }
 }
 
-const NONE: unknown[] = [];
+function endOfDigits(text: string, start: number): number {
+  let at = start;
+  for (let code = text.charCodeAt(at); code >= DIGIT_0 && code <= DIGIT_9;) code = text.charCodeAt(++at);
+  return at;
+}
+
+function countAttachments(digits: string, limit: number): number {
+  const count = Number(digits); // of "" it is 0, of too many digits Infinity
+  if (count === 0) throw new ProtocolError("RC_ERR_ATTACHMENTS", "Illegal attachments");
+  if (count > limit || count === Infinity) throw new ProtocolError("RC_ERR_ATTACHMENTS", "too many attachments");
+  return count;
+}
+
+/** Names what came in place of a message; never throws. */
+function describe(chunk: unknown): string {
+  return typeof chunk === "object" && chunk !== null ? Object.prototype.toString.call(chunk) : String(chunk);
+}
 
 function typeError(type: number): ProtocolError {
   return new ProtocolError("RC_ERR_PACKET_TYPE", `unknown packet type ${type >= 0 && type <= 9 ? type : NaN}`);
