@@ -20,6 +20,7 @@ export interface DecoderOptions {
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;
 const SLASH = 47;
+const DASH = 45;
 const MAX_ID_DIGITS = 15;
 const DEFAULT_ATTACHMENTS = 10;
 const DEFAULT_DEPTH = 1000;
