@@ -52,4 +52,5 @@ const commands = {
 };
 
 process.on("message", async ({ id, name, argument }) => process.send({ id, result: await commands[name](argument) }));
+process.on("SIGINT", () => process.exit());
 httpServer.listen(0, "127.0.0.1", () => process.send({ id: 0, result: { port: httpServer.address().port } }));

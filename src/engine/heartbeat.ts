@@ -21,14 +21,11 @@ const BLOCKED_LOOP_MS = 100;
  *                  any --pong--> resting
  *     revision 3:  awaiting (the peer's ping) --pingInterval + pingTimeout--> ping timeout
  */
-export class Heartbeat {
-  private readonly owner: HeartbeatOwner;
-  private readonly deadline: Deadline<Heartbeat>;
+export class Heartbeat extends Deadline<HeartbeatOwner> {
   private state: "resting" | "awaiting" | "awaiting-extended";
 
   constructor(owner: HeartbeatOwner) {
-    this.owner = owner;
-    this.deadline = new Deadline<Heartbeat>(onExpire, this);
+    super(onExpire, owner);
     this.state = "resting";
   }
 
@@ -36,14 +33,14 @@ export class Heartbeat {
   beat(): void {
     if (this.owner.protocol === 3) return this.await();
     this.state = "resting";
-    this.deadline.start(this.owner.pingIntervalMs);
+    this.start(this.owner.pingIntervalMs);
   }
 
   /** Anything but a pong arrived: the first such packet while a pong is awaited restarts the time-out, once per ping. */
   onOther(): void {
     if (this.state !== "awaiting" || this.owner.protocol === 3) return;
     this.state = "awaiting-extended";
-    this.deadline.start(this.owner.pingTimeoutMs);
+    this.start(this.owner.pingTimeoutMs);
   }
 
   /** The session moved to another transport: what is awaited gets its full time again. */
@@ -51,30 +48,24 @@ export class Heartbeat {
     if (this.state !== "resting") this.await();
   }
 
-  stop(): void {
-    this.deadline.cancel();
-  }
-
   private await(): void {
     this.state = "awaiting";
     const { pingTimeoutMs, pingIntervalMs, protocol } = this.owner;
-    this.deadline.start(protocol === 3 ? pingIntervalMs + pingTimeoutMs : pingTimeoutMs);
+    this.start(protocol === 3 ? pingIntervalMs + pingTimeoutMs : pingTimeoutMs);
   }
 
   /** @internal */
-  expire(lateByMs: number): void {
+  override expire(lateByMs: number): void {
     if (this.state === "resting") {
       this.await();
       this.owner.sendPing();
     } else if (lateByMs > BLOCKED_LOOP_MS) {
       // The loop was blocked, so what the peer sent meanwhile hasn't been read yet: give it one more turn.
-      this.deadline.start(Math.min(lateByMs, this.owner.pingTimeoutMs));
+      this.start(Math.min(lateByMs, this.owner.pingTimeoutMs));
     } else {
       this.owner.onPingTimeout();
     }
   }
 }
 
-function onExpire(heartbeat: Heartbeat, lateByMs: number): void {
-  heartbeat.expire(lateByMs);
-}
+function onExpire(): void {} // `expire` is overridden

@@ -5,21 +5,47 @@ import type { EngineRequest } from "./host";
 
 /**
  * What is kept of a handshake request that nobody has looked at: enough to build it again.
- * An `IncomingMessage` costs about 2 KB for the life of the connection, this a few hundred bytes.
+ * An `IncomingMessage` costs about 2 KB for the life of the connection, this a few hundred bytes, and less where
+ * clients send the same headers.
  */
 export class KeptRequest {
   readonly url: string;
-  /** Names and values in turn, joined by line feeds (which no header contains): one string is smaller than forty. */
-  readonly rawHeaders: string;
-  readonly httpVersion: string;
   readonly socket: NetSocket;
+  readonly httpVersion: string;
+  /** Names and values in turn, joined by line feeds (which no header contains): one string is smaller than forty. */
+  private readonly rawHeaders: string;
+  /** The value of `Sec-WebSocket-Key`, which differs for every client; the text has a tab in its place. */
+  private readonly webSocketKey: string;
 
   constructor(request: IncomingMessage) {
     this.url = request.url!;
-    this.rawHeaders = request.rawHeaders.join("\n");
-    this.httpVersion = request.httpVersion;
     this.socket = request.socket;
+    this.httpVersion = request.httpVersion;
+    const rawHeaders = request.rawHeaders.slice();
+    this.webSocketKey = request.headers["sec-websocket-key"] ?? "";
+    const at = this.webSocketKey === "" ? -1 : rawHeaders.indexOf(this.webSocketKey);
+    if (at !== -1) rawHeaders[at] = KEY_PLACE;
+    this.rawHeaders = intern(rawHeaders.join("\n"));
   }
+
+  /** Names and values in turn. */
+  headers(): string[] {
+    if (this.rawHeaders === "") return [];
+    return this.rawHeaders.split("\n").map((text) => (text === KEY_PLACE ? this.webSocketKey : text));
+  }
+}
+
+const KEY_PLACE = "\t";
+const MAX_INTERNED = 512;
+const interned = new Map<string, string>();
+
+/** Gives one and the same string for equal texts, as far as a small table goes; it starts anew when it is full. */
+function intern(text: string): string {
+  const known = interned.get(text);
+  if (known !== undefined) return known;
+  if (interned.size === MAX_INTERNED) interned.clear();
+  interned.set(text, text);
+  return text;
 }
 
 /** Node's own way of giving a message its headers; joins repeated ones by Node's rules. */
@@ -33,7 +59,7 @@ export function requestOf(kept: KeptRequest | EngineRequest): EngineRequest {
   const request = new IncomingMessage(kept.socket) as EngineRequest;
   request.method = "GET";
   request.url = kept.url;
-  const rawHeaders = kept.rawHeaders === "" ? [] : kept.rawHeaders.split("\n");
+  const rawHeaders = kept.headers();
   (request as unknown as HeaderTaker)._addHeaderLines(rawHeaders, rawHeaders.length);
   request.httpVersion = kept.httpVersion;
   const [major, minor] = kept.httpVersion.split(".");

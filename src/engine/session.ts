@@ -205,12 +205,17 @@ export class Session extends LeanEmitter implements TransportOwner {
       this.transport.sendOne(packet);
       return;
     }
-    if (observed && hasListeners(this, "packetCreate")) this.emit("packetCreate", packet.toPublic());
+    if (observed && this.hears("packetCreate")) this.emit("packetCreate", packet.toPublic());
     if (this.queue === EMPTY) this.queue = [packet];
     else this.queue.push(packet);
     this.queuedBytes += packet.size;
     if (this.transport.writable) this.flush();
     else if (this.queuedBytes > this.server.limits.stalledBytes || this.queuedBytes > this.server.limits.bufferedBytes) this.watchQueue();
+  }
+
+  /** Whether an event would be noticed: somebody listens, or a program put its own `emit` in place. */
+  private hears(event: string): boolean {
+    return hasListeners(this, event) || this.emit !== originalEmit;
   }
 
   /** Whether anybody could tell when packets are created, flushed and drained. */
@@ -327,13 +332,13 @@ export class Session extends LeanEmitter implements TransportOwner {
   onTransportMessage(data: string | Buffer | undefined): void {
     if (this.readyState !== "open") return;
     this.heartbeat.onOther();
-    if (hasListeners(this, "packet")) {
+    if (this.hears("packet")) {
       this.emit("packet", data === undefined ? { type: "message" } : { type: "message", data });
       if ((this.readyState as ReadyState) !== "open") return;
     }
     if (this.owner !== null) this.owner.onMessage(data);
-    if (hasListeners(this, "data")) this.emit("data", data);
-    if (hasListeners(this, "message")) this.emit("message", data);
+    if (this.hears("data")) this.emit("data", data);
+    if (this.hears("message")) this.emit("message", data);
   }
 
   /** @internal */
@@ -454,7 +459,7 @@ export class Session extends LeanEmitter implements TransportOwner {
   private end(reason: CloseReason, description?: unknown): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
-    this.heartbeat.stop();
+    this.heartbeat.cancel();
     this.stall?.cancel();
     this.callbacks = null;
     this.upgrade?.cancel();

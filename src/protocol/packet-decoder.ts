@@ -3,9 +3,9 @@ import { ProtocolError } from "../errors";
 import { LeanEmitter } from "../support/lean-emitter";
 import { putBack } from "./attachments";
 import { isBinary } from "./engine-packet";
-import { isDataValid, PacketType, type Packet } from "./packet";
+import { isDataValid, PacketType, type Packet, type Payload } from "./packet";
 
-type Reviver = (this: unknown, key: string, value: unknown) => unknown;
+type Reviver = (this: Payload, key: string, value: Payload) => Payload;
 
 /** Bounds and hooks of a decoder. */
 export interface DecoderOptions {

@@ -1,9 +1,9 @@
 // Step of the walk "an emit out": a packet becomes the messages that carry it, which `engine/prepared.ts` takes.
 import { type BinaryValue, hasBinary, takeOut } from "./attachments";
 import { toBuffer } from "./engine-packet";
-import { PacketType, type Packet } from "./packet";
+import { PacketType, type Packet, type Payload } from "./packet";
 
-type Replacer = (this: unknown, key: string, value: unknown) => unknown;
+type Replacer = (this: Payload, key: string, value: Payload) => Payload;
 
 /**
  * Encodes a packet without binary values as one text. Hot: once per emit and once per broadcast.

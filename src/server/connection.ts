@@ -8,6 +8,7 @@ import { PacketType } from "../protocol/packet";
 import type { PacketDecoder } from "../protocol/packet-decoder";
 import { Deadline } from "../support/deadline";
 import { Admission } from "./admission";
+import { NO_AUTH } from "./handshake";
 import { Arrivals, type ArrivalsOwner } from "./arrivals";
 import type { SocketId } from "./adapter";
 import type { DisconnectReason } from "./disconnect-reason";
@@ -209,7 +210,7 @@ export class Client<
 
     const socket = this.socketIn(name);
     if (socket === undefined) {
-      if (type === CONNECT) this.connect(name, isObject(auth) ? auth : {});
+      if (type === CONNECT) this.connect(name, isObject(auth) ? auth : NO_AUTH);
       else this.violate("a packet for a namespace that was not joined");
     } else if (type === CONNECT) {
       if (this.isLeaving(socket))
@@ -263,7 +264,7 @@ export class Client<
   // Joining and leaving
 
   /** Has the client join a namespace. @internal */
-  connect(name: string, auth: Record<string, unknown> = {}): void {
+  connect(name: string, auth: Record<string, unknown> = NO_AUTH): void {
     let count = this.socketsByName?.size ?? (this.onlySocket === null ? 0 : 1);
     for (let admission = this.admissions; admission !== null; admission = admission.next) {
       if (admission.name === name) return; // the answer is on its way

@@ -23,6 +23,9 @@ export interface Handshake {
   auth: { [key: string]: any };
 }
 
+/** Stands for a CONNECT without payload, which most are; each handshake gets an object of its own. */
+export const NO_AUTH: { [key: string]: any } = Object.freeze({});
+
 /**
  * Describes the handshake of a socket.
  * @param conn      the engine's socket; a connection without a request (WebTransport) gives empty headers and query
@@ -45,7 +48,7 @@ export function describeHandshake(
     issued: issuedMs,
     url: url as string,
     query: request?._query ?? queryOf(url),
-    auth,
+    auth: auth === NO_AUTH ? {} : auth,
   };
 }
 

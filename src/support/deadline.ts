@@ -14,7 +14,7 @@ export class Deadline<T> {
   /** @internal */ previous: Deadline<any> | null = null;
   /** @internal */ next: Deadline<any> | null = null;
   private readonly onExpire: (owner: T, lateByMs: number) => void;
-  private readonly owner: T;
+  protected readonly owner: T;
 
   /**
    * @param onExpire  called with `owner` and with how many milliseconds late, once per `start`
@@ -119,12 +119,20 @@ class DeadlineList {
     });
   }
 
+  /**
+   * What time it is for a timer that has just fired. Node's own timers count from the start of the loop's turn and so may
+   * fire early: the clock decides. A replaced timer may come without a replaced clock: that it fired is the proof that its
+   * instant has come, for whatever was started within the same millisecond.
+   */
+  private instant(): number {
+    const now = this.now();
+    return this.setTimeout === nativeSetTimeout || now >= this.timerAt ? now : this.timerAt + 1;
+  }
+
   /** @internal */
   run(): void {
     this.timer = null;
-    // Node's own timers count from the start of the loop's turn and so may fire early: the clock decides. A replaced
-    // timer may come without a replaced clock: that it fired is the proof that its instant has come.
-    const now = this.setTimeout === nativeSetTimeout ? this.now() : Math.max(this.now(), this.timerAt);
+    const now = this.instant();
     try {
       while (this.head !== null && this.head.at <= now) {
         const due = this.head;

@@ -4,6 +4,7 @@ import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
 import { UsageError } from "../../errors";
+import { nextTick } from "../../support/tick";
 import { BaseServer } from "../engine";
 import type { EngineRequest, ResponseHeaders } from "../host";
 import { matchesPath, resolvePath, type AttachOptions, type ServerOptions } from "../options";
@@ -167,14 +168,13 @@ export class Server extends BaseServer {
     const response = (request as { [kResponse]?: UpgradeResponse })[kResponse];
     response?.writeHead();
     if (this.ws === undefined) return this.refuseUpgrade(request, socket, refuse(ERRORS.UNKNOWN_TRANSPORT, { transport: "websocket" }));
-    // The 101 and the first frames leave in one write.
-    net.cork?.();
-    process.nextTick(() => net.uncork?.());
+    net.cork?.(); // the 101 and the first frames leave in one write; the wire uncorks
     this.ws.handleUpgrade(request, socket, head, (ws) => {
       socket.removeListener("error", ignore);
       const transport = new WebSocketTransport(revisionOf(request._query), supportsBinary(request._query), this.wireFor(ws, net));
       onTransport(transport, ws);
     });
+    nextTick(uncork, net); // where no frame follows
   }
 
   private wireFor(ws: WebSocket, net: NetSocket): Wire {
@@ -234,6 +234,10 @@ function endUnlessAnswered(socket: NetSocket, afterMs: number): void {
 }
 
 function ignore(): void {}
+
+function uncork(socket: NetSocket): void {
+  socket.uncork?.();
+}
 
 /**
  * Creates an HTTP server that answers `501` outside the engine's path, attaches an engine and listens.

@@ -224,6 +224,7 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
       this.backlog = bytes;
       this.writeSlice();
     }
+    if (this.net.writableCorked > 0) this.net.uncork(); // the handshake's response waited for this
   }
 
   private writeSlice(): void {
