@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Encoder, encodeText } from "../../../dist/protocol/packet-encoder.js";
+import { nameOf, readVectors } from "./vectors.js";
+
+const encoder = new Encoder();
+const encode = (...data) => encoder.encode({ type: 2, nsp: "/", data });
+
+for (const { rule, packet, messages } of readVectors("packets").packets) {
+  test(`encodes ${messages.map(nameOf).join(" ")} [${rule}]`, () => {
+    assert.deepEqual(encoder.encode(packet), messages);
+    if (messages.length === 1) assert.equal(encodeText(packet), messages[0]);
+  });
+}
+
+test("writes an id of zero, and no id for null or undefined [SIO-10]", () => {
+  const packet = { type: 2, nsp: "/", data: ["a"] };
+  assert.deepEqual(encoder.encode({ ...packet, id: 0 }), ['20["a"]']);
+  for (const id of [null, undefined]) assert.deepEqual(encoder.encode({ ...packet, id }), ['2["a"]']);
+  assert.deepEqual(encoder.encode({ type: 1, data: null }), ["1"]);
+});
+
+test("serialises as JSON.stringify does [SIO-11]", () => {
+  const date = new Date(0);
+  const data = [undefined, () => {}, Symbol("x"), { gone: undefined, f() {} }, NaN, date, new Map([[1, 2]]), { toJSON: () => 5 }];
+  assert.deepEqual(encode("m", ...data), [`2${JSON.stringify(["m", ...data])}`]);
+  assert.deepEqual(encode("m", ...data), ['2["m",null,null,null,{},null,"1970-01-01T00:00:00.000Z",{},5]']);
+});
+
+test("throws on BigInt and cyclic data, beside binary too [SIO-11]", () => {
+  const cyclic = { list: [] };
+  cyclic.list.push(cyclic);
+  assert.throws(() => encode("m", 1n), { name: "TypeError", message: "Do not know how to serialize a BigInt" });
+  assert.throws(() => encode("m", Buffer.alloc(1), 1n), TypeError);
+  assert.throws(() => encode("m", cyclic), RangeError);
+  assert.throws(() => encode("m", Buffer.alloc(1), cyclic), RangeError);
+  const self = {};
+  self.toJSON = () => ({ next: self });
+  assert.throws(() => encode("m", self), RangeError);
+});
+
+test("gives a RangeError for data as deep as the stack, and no crash [SIO-11, SIO-32]", () => {
+  let arrays = [];
+  let objects = {};
+  for (let depth = 0; depth < 200_000; depth++) {
+    arrays = [arrays];
+    objects = { a: objects };
+  }
+  for (const deep of [arrays, objects]) {
+    assert.throws(() => encode("m", deep), RangeError);
+    assert.throws(() => encode("m", Buffer.alloc(1), deep), RangeError);
+  }
+});
+
+test("cannot keep a comma in a namespace, and does not try [SIO-12]", () => {
+  assert.deepEqual(encoder.encode({ type: 2, nsp: "/a,b", data: ["x"] }), ['2/a,b,["x"]']);
+});
+
+test("looks for binary in events and acknowledgements only [SIO-15]", () => {
+  const data = { b: Buffer.from([1]) };
+  for (const type of [0, 4]) assert.deepEqual(encoder.encode({ type, nsp: "/", data }), [`${type}{"b":{"type":"Buffer","data":[1]}}`]);
+});
+
+test("finds every kind of binary at any depth [SIO-16]", () => {
+  class Holder {
+    constructor() {
+      this.own = Uint8Array.of(3);
+    }
+  }
+  const bare = Object.assign(Object.create(null), { x: new DataView(Uint8Array.of(4).buffer) });
+  const [text, ...attachments] = encode("m", [[new ArrayBuffer(2)]], { a: new Uint16Array([258]) }, new Holder(), bare);
+  const at = (num) => `{"_placeholder":true,"num":${num}}`;
+  assert.equal(text, `54-["m",[[${at(0)}]],{"a":${at(1)}},{"own":${at(2)}},{"x":${at(3)}}]`);
+  assert.deepEqual(attachments, [Buffer.alloc(2), Buffer.from([2, 1]), Buffer.from([3]), Buffer.from([4])]);
+});
+
+test("does not look at inherited properties, nor into a Date [SIO-16]", () => {
+  const date = Object.assign(new Date(0), { hidden: Buffer.alloc(1) });
+  const heir = Object.create({ inherited: Buffer.alloc(1) });
+  assert.deepEqual(encode("m", date, heir), ['2["m","1970-01-01T00:00:00.000Z",{}]']);
+  assert.deepEqual(encode("m", date, Buffer.from([1])), [
+    '51-["m","1970-01-01T00:00:00.000Z",{"_placeholder":true,"num":0}]',
+    Buffer.from([1]),
+  ]);
+});
+
+test("finds binary in what toJSON gives, and asks that not again [SIO-16, SIO-18]", () => {
+  const once = { toJSON: () => ({ b: Buffer.from([9]) }) };
+  assert.deepEqual(encode("m", once), ['51-["m",{"b":{"_placeholder":true,"num":0}}]', Buffer.from([9])]);
+  const again = { toJSON: () => ({ b: Buffer.from([9]), toJSON: () => assert.fail("asked again") }) };
+  assert.deepEqual(encode("m", again), ['51-["m",{"b":{"_placeholder":true,"num":0}}]', Buffer.from([9])]);
+  assert.deepEqual(encode("m", { toJSON: () => Buffer.from([8]) }), ['51-["m",{"_placeholder":true,"num":0}]', Buffer.from([8])]);
+});
+
+test("leaves the packet and its payload as they are [SIO-17, SIO-36]", () => {
+  const buffer = Buffer.from([1]);
+  const inner = Object.freeze({ buffer });
+  const packet = Object.freeze({ type: 2, nsp: "/", id: 1, data: Object.freeze(["m", inner]) });
+  assert.equal(encoder.encode(packet).length, 2);
+  assert.deepEqual(packet, { type: 2, nsp: "/", id: 1, data: ["m", { buffer }] });
+});
+
+test("sends the same Buffer twice, and as many as there are [SIO-19]", () => {
+  const buffer = Buffer.from([1]);
+  assert.equal(encode("m", buffer, buffer).length, 3);
+  assert.match(encode("m", ...Array(25).fill(buffer))[0], /^525-/);
+});
+
+test("refuses a Blob, also behind other binary [SIO-20]", () => {
+  const blob = new Blob(["x"]);
+  assert.throws(() => encode("m", blob), TypeError);
+  assert.throws(() => encode("m", Buffer.alloc(1), { blob }), TypeError);
+});
+
+test("keeps an own __proto__ key beside binary an own key [SIO-31]", () => {
+  const [text] = encode("m", JSON.parse('{"__proto__":{"a":1}}'), Buffer.alloc(1));
+  assert.equal(text, '51-["m",{"__proto__":{"a":1}},{"_placeholder":true,"num":0}]');
+});
+
+test("passes a replacer to JSON.stringify [SIO-38]", () => {
+  const hiding = new Encoder((key, value) => (key === "secret" ? undefined : value));
+  assert.deepEqual(hiding.encode({ type: 2, nsp: "/", data: ["m", { secret: 1 }] }), ['2["m",{}]']);
+  assert.equal(
+    hiding.encode({ type: 2, nsp: "/", data: ["m", { secret: 1 }, Buffer.alloc(1)] })[0],
+    '51-["m",{},{"_placeholder":true,"num":0}]',
+  );
+});
