@@ -92,7 +92,7 @@ const resolutions = {
 
 /** TypeScript 7 no longer has the old resolution; @types/node follows the compiler, as its own versions demand. */
 const compilers = [
-  { version: "5.0", typesOfNode: "20.5.0", modes: ["node10", "node16", "bundler"] },
+  { version: "5.0", typesOfNode: "20", modes: ["node10", "node16", "bundler"] },
   { version: "5.9", typesOfNode: "20", modes: ["node10", "node16", "bundler"] },
   { version: "7", typesOfNode: "24", modes: ["node16", "bundler"] },
 ];
