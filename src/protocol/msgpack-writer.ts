@@ -1,6 +1,7 @@
 /*
  * MessagePack values (msgpack.org, "spec.md") with the conventions of the clients' library: `undefined` is fixext 1 of
  * type 0, a Date is fixext 8 of type 0 (milliseconds), ArrayBuffers and views other than Buffers are ext 8/16/32 of type 0.
+ * Integers beyond 64 bits are written as floats, where that library loses them.
  * General libraries do not tell fixext from ext, so they would take one byte of binary for `undefined`.
  */
 import { refuseBlob } from "./attachments";

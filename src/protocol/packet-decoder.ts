@@ -104,8 +104,10 @@ export class PacketDecoder {
       id = (id ?? 0) * 10 + (code - DIGIT_0);
     }
 
-    const data: unknown = at < text.length ? this.parse(text.slice(at)) : undefined;
-    if (!isDataValid(type, data)) throw payloadError();
+    const hasPayload = at < text.length;
+    const data: unknown = hasPayload ? this.parse(text.slice(at)) : undefined;
+    const mayLackPayload = type === PacketType.CONNECT_ERROR; // beside those types that `isDataValid` lets go without
+    if (!isDataValid(type, data) && (hasPayload || !mayLackPayload)) throw payloadError();
     const packet = { type, nsp, id, data };
     if (awaited === 0) return packet;
     this.pending = { packet, attachments: [], awaited };
