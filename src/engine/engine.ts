@@ -268,7 +268,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
   /** Lets listeners add headers; `initial_headers` comes first, once per session. */
   protected decorateHeaders(headers: ResponseHeaders, request: EngineRequest, isHandshake: boolean): void {
     if (isHandshake) this.emit("initial_headers", headers, request);
-    this.emit("headers", headers, request);
+    if (this.emit !== EventEmitter.prototype.emit || hasListeners(this, "headers")) this.emit("headers", headers, request);
   }
 
   private makePollingSettings(): PollingSettings {

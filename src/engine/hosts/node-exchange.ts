@@ -3,20 +3,33 @@ import type { BodyOutcome, EngineRequest, Exchange, ResponseHeaders } from "../h
 
 const EMPTY = Buffer.alloc(0);
 
+const kExchange = Symbol("exchange");
+
 /** One request and response of Node's HTTP servers (HTTP/1.1, and HTTP/2 through its compatibility layer). */
 export class NodeExchange implements Exchange {
   readonly request: EngineRequest;
   readonly response: ServerResponse;
-  onClose: (() => void) | null;
+  private closeListener: (() => void) | null;
   private isAnswered: boolean;
 
   constructor(request: EngineRequest, response: ServerResponse) {
     this.request = request;
     this.response = response;
-    this.onClose = null;
+    this.closeListener = null;
     this.isAnswered = false;
-    response.on("close", () => this.onResponseClose());
-    response.on("error", ignore); // a peer that leaves while it is answered
+  }
+
+  get onClose(): (() => void) | null {
+    return this.closeListener;
+  }
+
+  /** Listens to the response only once somebody wants to know: most requests are answered in the tick in which they came. */
+  set onClose(listener: (() => void) | null) {
+    if (listener !== null && this.closeListener === null) {
+      (this.response as { [kExchange]?: NodeExchange })[kExchange] = this;
+      this.response.on("close", onResponseClose);
+    }
+    this.closeListener = listener;
   }
 
   get method(): string {
@@ -60,6 +73,7 @@ export class NodeExchange implements Exchange {
     this.isAnswered = true;
     this.onClose = null;
     const { response } = this;
+    if (response.destroyed) return; // the peer has left
     if (response.headersSent || response.writableEnded) return void response.end();
     try {
       if (headers === null) response.writeHead(status);
@@ -79,12 +93,16 @@ export class NodeExchange implements Exchange {
     (this.request.socket ?? this.request).destroy();
   }
 
-  private onResponseClose(): void {
-    const onClose = this.onClose;
-    this.onClose = null;
-    if (onClose !== null && !this.isAnswered) onClose();
+  /** @internal */
+  onResponseClose(): void {
+    const listener = this.closeListener;
+    this.closeListener = null;
+    if (listener !== null && !this.isAnswered) listener();
   }
 }
 
-function ignore(): void {}
+function onResponseClose(this: ServerResponse): void {
+  (this as { [kExchange]?: NodeExchange })[kExchange]!.onResponseClose();
+}
 
+function ignore(): void {}

@@ -184,12 +184,12 @@ export class PollingTransport extends Transport implements Flushable {
       return;
     }
     this.poll = exchange;
-    exchange.onClose = () => this.onPollGone(exchange);
     this.writable = true;
     if (hasListeners(this, "ready")) this.emit("ready");
     this.owner?.onTransportReady();
     this.writePending(); // what waited goes out at once: the next poll may stand in the same chunk
     if (this.writable && this.onClosed !== null) this.finishClose([NOOP, CLOSE]);
+    if (this.poll === exchange) exchange.onClose = () => this.onPollGone(exchange);
   }
 
   private onPollGone(exchange: Exchange): void {
