@@ -20,16 +20,20 @@ const hosts = [
   { title: "http2 with allowHTTP1", host: { http2: true } },
 ];
 
-async function startPair(t, { client, transport, host }, options = {}) {
-  const server = await startEngine(t, { allowEIO3: client.revision === 3, ...options }, host);
-  const connected = once(server.engine, "connection");
-  const socket = client.connect(server.url, { rejectUnauthorized: false, ...transport.options });
+async function startPair(t, row, options = {}) {
+  const server = await startEngine(t, { allowEIO3: row.client.revision === 3, ...options }, row.host);
+  return { ...server, ...(await join(t, row, server)) };
+}
+
+async function join(t, { client, transport }, { engine, url }) {
+  const connected = once(engine, "connection");
+  const socket = client.connect(url, { rejectUnauthorized: false, ...transport.options });
   t.after(() => socket.close());
   const [session] = await connected;
   if (socket.readyState !== "open") await once(socket, "open");
   const settled = () => session.transport.name === transport.settled && socket.transport.name === transport.settled;
   await eventually(settled, `both sides to use ${transport.settled}`);
-  return { ...server, socket, session };
+  return { socket, session };
 }
 
 const behaviours = {
@@ -85,16 +89,15 @@ const behaviours = {
   },
 
   "refuses a message that is too long, and only its sender feels it [ENG-97, ENG-114]": async (t, row) => {
-    const { socket, session, engine, url } = await startPair(t, row, { maxHttpBufferSize: 2000 });
-    const other = row.client.connect(url, { rejectUnauthorized: false, ...row.transport.options });
-    t.after(() => other.close());
-    const [otherSession] = await once(engine, "connection");
+    const server = await startPair(t, row, { maxHttpBufferSize: 2000 });
+    const { socket, session } = server;
+    const other = await join(t, row, server);
     const closed = [once(session, "close"), once(socket, "close")];
     socket.send("x".repeat(3000));
     assert.match((await closed[1])[0], /^transport (close|error)$/);
     if (row.transport.settled === "websocket") assert.equal((await closed[0])[0], "transport error");
-    const heard = once(otherSession, "message");
-    other.send("x".repeat(1500));
+    const heard = once(other.session, "message");
+    other.socket.send("x".repeat(1500));
     assert.equal((await heard)[0].length, 1500);
   },
 };
