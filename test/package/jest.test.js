@@ -45,6 +45,11 @@ const fakeTimersTest = `
 const { spawn } = require("node:child_process");
 const { Server } = require("socket.io");
 
+const realSetTimeout = setTimeout;
+function within5s(what, promise) {
+  return Promise.race([promise, new Promise((_, reject) => realSetTimeout(() => reject(new Error("waited 5 s for " + what)), 5000).unref())]);
+}
+
 const clientProgram = \`
   const { io } = require("socket.io-client");
   const client = io(process.argv[1], { transports: [process.argv[2]], reconnection: false });
@@ -59,22 +64,22 @@ test.each(["polling", "websocket"])("delivers with a frozen clock, and times out
   const connection = new Promise((resolve) => io.once("connection", resolve));
   const client = spawn(process.execPath, ["-e", clientProgram, "http://127.0.0.1:" + io.httpServer.address().port, transport], { cwd: __dirname });
   try {
-    const socket = await connection;
+    const socket = await within5s("the connection", connection);
     const echo = new Promise((resolve) => socket.once("echo", resolve));
     socket.emit("message", "hello");
-    expect(await echo).toBe("hello");
-    expect(await socket.emitWithAck("question")).toBe("answer");
+    expect(await within5s("the echo", echo)).toBe("hello");
+    expect(await within5s("the answer", socket.emitWithAck("question"))).toBe("answer");
 
     const unanswered = socket.timeout(5000).emitWithAck("nobody listens");
     const outcome = unanswered.then(() => "answered", (error) => error.message);
     jest.advanceTimersByTime(5000);
-    expect(await outcome).toBe("operation has timed out");
+    expect(await within5s("the time-out", outcome)).toBe("operation has timed out");
 
     client.kill("SIGSTOP");
     const reason = new Promise((resolve) => socket.once("disconnect", resolve));
     jest.advanceTimersByTime(25000);
     jest.advanceTimersByTime(20000);
-    expect(await reason).toBe("ping timeout");
+    expect(await within5s("the disconnect", reason)).toBe("ping timeout");
   } finally {
     client.kill("SIGKILL");
     io.close();
