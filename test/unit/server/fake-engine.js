@@ -63,6 +63,7 @@ export function fakeServer(t, options = {}) {
   t.after(() => io.close());
   const open = (connectionOptions) => {
     const conn = new FakeConnection(connectionOptions);
+    t.after(() => conn.end("transport close"));
     engine.emit("connection", conn);
     return conn;
   };
