@@ -3,18 +3,18 @@
 import type { EventEmitter } from "node:events";
 import { toPayload } from "../protocol/engine-packet";
 import type { EnginePacket, EnginePacketType } from "../protocol/engine-packet";
-import { Deadline } from "../support/deadline";
 import { LeanEmitter, hasListeners } from "../support/lean-emitter";
 import { nextTick } from "../support/tick";
 import { transportError, type CloseReason } from "./close-reason";
 import { Heartbeat } from "./heartbeat";
 import type { EngineRequest } from "./host";
 import { LimitError } from "../errors";
-import { limitError } from "./limits";
 import { Prepared } from "./prepared";
 import type { PublicPacket, SendCallback, SendOptions } from "./prepared";
 import { requestOf, type KeptRequest } from "./request";
+import { SendQueue } from "./send-queue";
 import type { SessionHost } from "./session-host";
+import { StallWatch } from "./stall-watch";
 import { HANDED_LIMIT_BYTES, type Transport, type TransportOwner } from "./transport";
 import { Upgrade } from "./upgrade";
 
@@ -28,7 +28,6 @@ export interface SessionOwner {
 
 export type ReadyState = "opening" | "open" | "closing" | "closed";
 
-const EMPTY: Prepared[] = []; // stands for "nothing queued"; never pushed to
 const originalEmit = (LeanEmitter as unknown as { prototype: EventEmitter }).prototype.emit;
 
 /**
@@ -62,14 +61,11 @@ export class Session extends LeanEmitter implements TransportOwner {
   upgrade: Upgrade | null;
   private keptRequest: KeptRequest | EngineRequest | null;
 
-  private queue: Prepared[];
-  private queueHead: number;
-  private queuedBytes: number;
+  private queue: SendQueue | null;
   private isFlushing: boolean;
   private isOpening: boolean;
   private callbacks: SendCallback[] | null;
-  private stall: Deadline<Session> | null;
-  private stallProgress: number;
+  private stall: StallWatch | null;
 
   /** @internal */
   constructor(id: string, server: SessionHost, transport: Transport, request: KeptRequest | EngineRequest | null, remoteAddress: string | undefined) {
@@ -86,14 +82,11 @@ export class Session extends LeanEmitter implements TransportOwner {
     this.heartbeat = new Heartbeat(this);
     this.upgrade = null;
     this.keptRequest = request;
-    this.queue = EMPTY;
-    this.queueHead = 0;
-    this.queuedBytes = 0;
+    this.queue = null;
     this.isFlushing = false;
     this.isOpening = false;
     this.callbacks = null;
     this.stall = null;
-    this.stallProgress = 0;
     transport.sid = id;
     transport.owner = this;
   }
@@ -101,9 +94,8 @@ export class Session extends LeanEmitter implements TransportOwner {
   /** Sends the open packet and starts the heartbeat. @internal */
   open(openPayload: string, initialPacket: string | Buffer | undefined): void {
     this.readyState = "open";
-    this.queue = [new Prepared("open", openPayload, true, false, null, null)];
+    this.queue = new SendQueue(new Prepared("open", openPayload, true, false, null, null));
     if (initialPacket !== undefined) this.queue.push(new Prepared("message", initialPacket, true, false, null, null));
-    for (const packet of this.queue) this.queuedBytes += packet.size;
     this.isOpening = true; // the handshake response carries what is queued now, and nothing that follows
     this.flush();
     this.isOpening = false;
@@ -130,17 +122,17 @@ export class Session extends LeanEmitter implements TransportOwner {
 
   /** The packets that wait for the transport, oldest first; a copy. */
   get writeBuffer(): PublicPacket[] {
-    return this.queue.slice(this.queueHead).map((packet) => packet.toPublic());
+    return this.queue === null ? [] : this.queue.toArray().map((packet) => packet.toPublic());
   }
 
   /** Bytes that wait: queued here, and handed to the transport but not yet taken by the system. */
   get bufferedBytes(): number {
-    return this.queuedBytes + this.transport.bufferedBytes;
+    return (this.queue === null ? 0 : this.queue.bytes) + this.transport.bufferedBytes;
   }
 
   /** True while packets wait in the queue. @internal */
   get hasUnsent(): boolean {
-    return this.queue.length > 0;
+    return this.queue !== null;
   }
 
   /**
@@ -170,16 +162,16 @@ export class Session extends LeanEmitter implements TransportOwner {
    */
   close(discard?: boolean): this {
     if (discard === true && this.readyState === "closing") {
-      this.dropQueue();
+      this.queue = null;
       this.closeTransport(true);
       return this;
     }
     if (this.readyState !== "open") return this;
     this.readyState = "closing";
     if (discard === true) {
-      this.dropQueue();
+      this.queue = null;
       this.closeTransport(true);
-    } else if (this.queue.length === 0) {
+    } else if (this.queue === null) {
       this.closeTransport(false);
     }
     return this;
@@ -201,16 +193,15 @@ export class Session extends LeanEmitter implements TransportOwner {
   writePrepared(packet: Prepared): void {
     if (this.readyState !== "open") return;
     const observed = this.isObserved;
-    if (!observed && this.transport.writable && this.queue === EMPTY && packet.callback === null) {
+    if (!observed && this.transport.writable && this.queue === null && packet.callback === null) {
       this.transport.sendOne(packet);
       return;
     }
     if (observed && this.hears("packetCreate")) this.emit("packetCreate", packet.toPublic());
-    if (this.queue === EMPTY) this.queue = [packet];
+    if (this.queue === null) this.queue = new SendQueue(packet);
     else this.queue.push(packet);
-    this.queuedBytes += packet.size;
     if (this.transport.writable) this.flush();
-    else if (this.queuedBytes > this.server.limits.stalledBytes || this.queuedBytes > this.server.limits.bufferedBytes) this.watchQueue();
+    else if (this.queue.bytes > this.server.limits.stalledBytes || this.queue.bytes > this.server.limits.bufferedBytes) this.watchQueue();
   }
 
   /** Whether an event would be noticed: somebody listens, or a program put its own `emit` in place. */
@@ -234,8 +225,9 @@ export class Session extends LeanEmitter implements TransportOwner {
     if (this.isFlushing) return; // a listener of `flush` or `drain` sends: the loop below takes it along
     this.isFlushing = true;
     try {
-      while (this.queue !== EMPTY && this.transport.hasRoom && this.readyState !== "closed") {
-        const batch = this.takeBatch();
+      while (this.queue !== null && this.transport.hasRoom && this.readyState !== "closed") {
+        const batch = this.queue.take(this.transport.name === "polling" ? Infinity : HANDED_LIMIT_BYTES);
+        if (this.queue.isEmpty) this.queue = null;
         const withCallbacks = this.collectCallbacks(batch);
         const observed = this.isObserved;
         if (observed) this.emitBoth("flush", batch.map((packet) => packet.toPublic()));
@@ -245,7 +237,7 @@ export class Session extends LeanEmitter implements TransportOwner {
     } finally {
       this.isFlushing = false;
     }
-    if (this.queue === EMPTY && this.readyState === "closing") this.closeTransport(false);
+    if (this.queue === null && this.readyState === "closing") this.closeTransport(false);
   }
 
   private emitBoth(event: "flush" | "drain", buffer?: PublicPacket[]): void {
@@ -256,35 +248,6 @@ export class Session extends LeanEmitter implements TransportOwner {
       this.emit(event, buffer);
       this.server.emit(event, this, buffer);
     }
-  }
-
-  /** Takes packets off the queue, up to the size that may be handed over at a time; one poll takes them all. */
-  private takeBatch(): Prepared[] {
-    const { queue, queueHead } = this;
-    const all = this.queuedBytes <= HANDED_LIMIT_BYTES || this.transport.name === "polling";
-    let end = queue.length;
-    if (!all) {
-      let bytes = 0;
-      for (end = queueHead; end < queue.length && (end === queueHead || bytes < HANDED_LIMIT_BYTES); end++) bytes += queue[end]!.size;
-      this.queuedBytes -= bytes;
-    }
-    if (end === queue.length) {
-      this.dropQueue();
-      return queueHead === 0 ? queue : queue.slice(queueHead);
-    }
-    this.queueHead = end;
-    const batch = queue.slice(queueHead, end);
-    if (end > 1024) {
-      this.queue = queue.slice(end); // lets go of what has left; amortised over the packets that went
-      this.queueHead = 0;
-    }
-    return batch;
-  }
-
-  private dropQueue(): void {
-    this.queue = EMPTY;
-    this.queueHead = 0;
-    this.queuedBytes = 0;
   }
 
   private collectCallbacks(batch: readonly Prepared[]): boolean {
@@ -300,30 +263,13 @@ export class Session extends LeanEmitter implements TransportOwner {
 
   /** The queue is long: closes the session when it is over its limit, and watches that it moves. */
   private watchQueue(): void {
-    const { bufferedBytes, stalledAfterMs } = this.server.limits;
-    const waiting = this.bufferedBytes;
-    if (waiting > bufferedBytes) {
-      this.end("transport error", limitError("RC_ERR_BUFFERED_BYTES", "bytes waiting for the client (bufferedBytes)", bufferedBytes, waiting));
-      return;
-    }
-    const stall = (this.stall ??= new Deadline<Session>(onStall, this));
-    if (stall.active || stalledAfterMs === Infinity) return;
-    this.stallProgress = this.transport.progress;
-    stall.start(stalledAfterMs);
+    this.stall ??= new StallWatch(this);
+    this.stall.check();
   }
 
-  /** @internal */
-  checkStall(): void {
-    const { stalledBytes, stalledAfterMs } = this.server.limits;
-    if (this.bufferedBytes <= stalledBytes) return;
-    const progress = this.transport.progress;
-    if (progress === this.stallProgress) {
-      const what = `milliseconds without progress while ${this.bufferedBytes} bytes wait (stalledAfterMs)`;
-      this.end("transport error", limitError("RC_ERR_STALLED", what, stalledAfterMs, stalledAfterMs));
-      return;
-    }
-    this.stallProgress = progress;
-    this.stall!.start(stalledAfterMs);
+  /** A limit was met. @internal */
+  endForLimit(error: LimitError): void {
+    this.end("transport error", error);
   }
 
   // -- in: what the current transport reports ------------------------------------------------------
@@ -466,7 +412,7 @@ export class Session extends LeanEmitter implements TransportOwner {
     const transport = this.transport;
     transport.owner = null;
     if (reason !== "forced close") transport.abort(description instanceof LimitError);
-    if (this.queue !== EMPTY) nextTick(dropQueueOf, this); // still readable in `close` listeners
+    if (this.queue !== null) nextTick(dropQueue, this); // still readable in `close` listeners
     this.server.onSessionEnd(this);
     // Emit last: a listener may throw, and the session must be consistent then.
     try {
@@ -478,14 +424,10 @@ export class Session extends LeanEmitter implements TransportOwner {
 
   /** @internal */
   dropQueued(): void {
-    this.dropQueue();
+    this.queue = null;
   }
 }
 
-function dropQueueOf(session: Session): void {
+function dropQueue(session: Session): void {
   session.dropQueued();
-}
-
-function onStall(session: Session): void {
-  session.checkStall();
 }

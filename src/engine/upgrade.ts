@@ -1,5 +1,5 @@
 import type { EnginePacket } from "../protocol/engine-packet";
-import { runInRoot } from "../support/tick";
+import { Deadline } from "../support/deadline";
 import { Prepared } from "./prepared";
 import type { Session } from "./session";
 import type { Transport, TransportOwner } from "./transport";
@@ -17,19 +17,17 @@ export class Upgrade implements TransportOwner {
   private readonly session: Session;
   private readonly candidate: Transport;
   private state: "waiting" | "probed" | "over";
-  private timer: NodeJS.Timeout | null;
-  private ticker: NodeJS.Timeout | null;
+  private readonly timeout: Deadline<Upgrade>;
+  private readonly release: Deadline<Upgrade>;
 
   constructor(session: Session, candidate: Transport, timeoutMs: number) {
     this.session = session;
     this.candidate = candidate;
     this.state = "waiting";
-    this.timer = null;
-    this.ticker = null;
+    this.timeout = new Deadline<Upgrade>(cancelUpgrade, this);
+    this.release = new Deadline<Upgrade>(releasePoll, this);
     candidate.owner = this;
-    runInRoot(() => {
-      this.timer = setTimeout(() => this.cancel(), timeoutMs);
-    });
+    this.timeout.start(timeoutMs);
   }
 
   onTransportPacket(packet: EnginePacket): void {
@@ -70,10 +68,13 @@ export class Upgrade implements TransportOwner {
     this.session.emit("upgrading", this.candidate);
     if ((this.state as string) === "over") return; // a listener closed the session
     // A poll that waits now is released at once; later ones in the rhythm, lest a client that hasn't seen the answer polls in a loop.
+    this.releasePoll();
+  }
+
+  /** @internal */
+  releasePoll(): void {
     this.session.transport.releasePoll();
-    runInRoot(() => {
-      this.ticker = setInterval(() => this.session.transport.releasePoll(), RELEASE_EVERY_MS);
-    });
+    this.release.start(RELEASE_EVERY_MS);
   }
 
   private answerProbe(): void {
@@ -87,8 +88,15 @@ export class Upgrade implements TransportOwner {
 
   private leave(): void {
     this.state = "over";
-    if (this.timer !== null) clearTimeout(this.timer);
-    if (this.ticker !== null) clearInterval(this.ticker);
-    this.timer = this.ticker = null;
+    this.timeout.cancel();
+    this.release.cancel();
   }
+}
+
+function cancelUpgrade(upgrade: Upgrade): void {
+  upgrade.cancel();
+}
+
+function releasePoll(upgrade: Upgrade): void {
+  upgrade.releasePoll();
 }

@@ -1,6 +1,6 @@
 import type { EnginePacket } from "../protocol/engine-packet";
 import { FrameDecoder } from "../protocol/webtransport-frame";
-import { runInRoot } from "../support/tick";
+import { Deadline } from "../support/deadline";
 import { WebTransportTransport, type WebTransportSession, type WebTransportStream } from "./transports/webtransport";
 
 /** What the first packet of a WebTransport session asks for. */
@@ -25,10 +25,8 @@ export async function awaitHandshake(
       // closed already
     }
   };
-  let timer: NodeJS.Timeout | null = null;
-  runInRoot(() => {
-    timer = setTimeout(giveUp, options.timeoutMs);
-  });
+  const deadline = new Deadline(giveUp, null);
+  deadline.start(options.timeoutMs);
   session.closed.then(giveUp, giveUp);
   try {
     const { done, value: stream } = await streams.read();
@@ -40,7 +38,7 @@ export async function awaitHandshake(
   } catch {
     // the session or its stream failed: nobody is left to answer
   } finally {
-    clearTimeout(timer!);
+    deadline.cancel();
   }
   giveUp();
   return null;

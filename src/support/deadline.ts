@@ -59,19 +59,17 @@ const MAX_TIMER_MS = 0x7fffffff;
 const nativeSetTimeout = globalThis.setTimeout;
 const listsByDelay = new Map<number, DeadlineList>();
 
+/** The list for a delay. Under a replaced clock every deadline has a list, and so a timer, of its own: such clocks come and go. */
 function listFor(delayMs: number): DeadlineList {
   const delay = delayMs > 0 ? Math.min(delayMs, MAX_TIMER_MS) : 0; // NaN counts as 0, as for Node's timers
+  if (globalThis.setTimeout !== nativeSetTimeout) return new DeadlineList(delay);
   let list = listsByDelay.get(delay);
-  // A clock that was replaced since: what was started under the old one stays with it.
-  if (list === undefined || list.setTimeout !== globalThis.setTimeout) {
-    list = new DeadlineList(delay);
-    listsByDelay.set(delay, list);
-  }
+  if (list === undefined) listsByDelay.set(delay, (list = new DeadlineList(delay)));
   return list;
 }
 
 class DeadlineList {
-  readonly setTimeout = globalThis.setTimeout;
+  private readonly setTimeout = globalThis.setTimeout;
   private readonly clearTimeout = globalThis.clearTimeout;
   private readonly now: () => number;
   private readonly delay: number;
@@ -96,7 +94,7 @@ class DeadlineList {
     else this.tail.next = deadline;
     this.tail = deadline;
     if (this.timer === null) this.arm(deadline.at, this.delay);
-    else if (this.head === deadline) this.timer.ref?.();
+    else if (this.head === deadline) this.timer.ref();
   }
 
   remove(deadline: Deadline<any>): void {
@@ -109,7 +107,9 @@ class DeadlineList {
 
   /** An empty list must not keep the process alive; its timer is left to run out, since most lists fill again at once. */
   rest(): void {
-    if (this.head === null) this.timer?.unref?.();
+    if (this.head !== null || this.timer === null) return;
+    if (this.setTimeout === nativeSetTimeout) this.timer.unref();
+    else this.clearTimeout.call(globalThis, this.timer);
   }
 
   private arm(at: number, inMs: number): void {

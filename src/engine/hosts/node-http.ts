@@ -4,6 +4,7 @@ import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
 import { UsageError } from "../../errors";
+import { Deadline } from "../../support/deadline";
 import { nextTick } from "../../support/tick";
 import { BaseServer } from "../engine";
 import type { EngineRequest, ResponseHeaders } from "../host";
@@ -227,10 +228,13 @@ function notAnUpgrade(request: EngineRequest): Refusal {
 /** Ends an upgrade request nobody has answered: not one byte was written to it. */
 function endUnlessAnswered(socket: NetSocket, afterMs: number): void {
   socket.on("error", ignore);
-  const timer = setTimeout(() => {
-    if (socket.writable && socket.bytesWritten <= 0) socket.end();
-  }, afterMs);
-  socket.once("close", () => clearTimeout(timer));
+  const deadline = new Deadline(endUnwritten, socket);
+  deadline.start(afterMs);
+  socket.once("close", () => deadline.cancel());
+}
+
+function endUnwritten(socket: NetSocket): void {
+  if (socket.writable && socket.bytesWritten <= 0) socket.end();
 }
 
 function ignore(): void {}

@@ -4,6 +4,7 @@ import type { WebSocket } from "ws";
 import { afterFlush, schedule, unschedule, type Flushable } from "../flush";
 import type { WireListener } from "../host";
 import { limitError } from "../limits";
+import { Deadline } from "../../support/deadline";
 import { runInRoot } from "../../support/tick";
 import { allocateFrame, Prepared } from "../prepared";
 import { HANDED_LIMIT_BYTES } from "../transport";
@@ -105,8 +106,9 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     if (this.backlog !== null) {
       this.state = "closing"; // a frame is half written: its rest goes first
       this.onClosed = onClosed;
-      const timer = setTimeout(() => this.terminate(), CLOSE_WAIT_MS);
-      this.net.once("close", () => clearTimeout(timer));
+      const giveUp = new Deadline<NodeWire>(terminate, this);
+      giveUp.start(CLOSE_WAIT_MS);
+      this.net.once("close", () => giveUp.cancel());
       return;
     }
     this.ws.close();
@@ -238,6 +240,10 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     this.pendingBytes = 0;
     unschedule(this);
   }
+}
+
+function terminate(wire: NodeWire): void {
+  wire.terminate();
 }
 
 function pongFrame(data: Buffer): Buffer {

@@ -4,7 +4,7 @@ import { decodePacket } from "../../protocol/engine-packet";
 import { decodePayloadV3, encodePayloadV3 } from "../../protocol/legacy/payload";
 import { encodePayload } from "../../protocol/polling-payload";
 import { hasListeners } from "../../support/lean-emitter";
-import { runInRoot } from "../../support/tick";
+import { Deadline } from "../../support/deadline";
 import type { BodyOutcome, Exchange, ResponseHeaders } from "../host";
 import { schedule, unschedule, type Flushable } from "../flush";
 import type { Compression } from "../http-compression";
@@ -45,7 +45,7 @@ export class PollingTransport extends Transport implements Flushable {
   private isCollecting: boolean;
   private isHandshake: boolean;
   private onClosed: (() => void) | null;
-  private closeTimer: NodeJS.Timeout | null;
+  private closeDeadline: Deadline<PollingTransport> | null;
   private sentCount: number;
 
   constructor(protocol: 3 | 4, supportsBinary: boolean, jsonp: string | null, settings: PollingSettings) {
@@ -60,7 +60,7 @@ export class PollingTransport extends Transport implements Flushable {
     this.isCollecting = false;
     this.isHandshake = true;
     this.onClosed = null;
-    this.closeTimer = null;
+    this.closeDeadline = null;
     this.sentCount = 0;
   }
 
@@ -275,9 +275,8 @@ payload = field.replace(/(\\)?\\n/g, (_match, escaped: string | undefined) => (e
     this.onClosed = onClosed;
     if (this.writable) return this.finishClose([CLOSE]);
     if (this.pending !== null) this.writePending();
-    runInRoot(() => {
-      this.closeTimer = setTimeout(() => this.finishClose(null), CLOSE_WAIT_MS);
-    });
+    this.closeDeadline = new Deadline<PollingTransport>(giveUpClosing, this);
+    this.closeDeadline.start(CLOSE_WAIT_MS);
   }
 
   abort(): void {
@@ -297,7 +296,8 @@ payload = field.replace(/(\\)?\\n/g, (_match, escaped: string | undefined) => (e
     post?.destroy();
   }
 
-  private finishClose(packets: readonly Prepared[] | null): void {
+  /** @internal */
+  finishClose(packets: readonly Prepared[] | null): void {
     const onClosed = this.onClosed;
     const poll = this.poll;
     this.retire();
@@ -310,9 +310,14 @@ payload = field.replace(/(\\)?\\n/g, (_match, escaped: string | undefined) => (e
     this.writable = false;
     this.onClosed = null;
     unschedule(this);
-    if (this.closeTimer !== null) clearTimeout(this.closeTimer);
-    this.closeTimer = null;
+    this.closeDeadline?.cancel();
+    this.closeDeadline = null;
   }
+}
+
+/** The client never came for the close packet. */
+function giveUpClosing(transport: PollingTransport): void {
+  transport.finishClose(null);
 }
 
 /** `___eio[j](…);` with the payload as a literal that is safe in a script. */
