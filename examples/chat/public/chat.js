@@ -76,6 +76,7 @@ socket.on("connect_error", (error) => {
 socket.on("disconnect", () => {
   showStatus();
   for (const name of [...typingTimers.keys()]) showTyping(name, false);
+  byId("people").replaceChildren();
   showBanner(socket.active ? "Connection lost. Reconnecting…" : "This nickname is now used in another window. Reload to come back.");
 });
 
