@@ -35,7 +35,7 @@ export function flushAll(): void {
     let index = 0;
     try {
       for (; index < targets.length; index++) {
-        const target = targets[index]!;
+        const target = targets[index];
         if (!target.isScheduled) continue;
         target.isScheduled = false;
         target.flushScheduled();

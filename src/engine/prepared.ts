@@ -92,7 +92,7 @@ export class Prepared {
   private givenFrame(): Buffer | null {
     const parts = this.options?.wsPreEncodedFrame;
     if (parts === undefined || parts.length === 0) return null;
-    return parts.length === 1 ? parts[0]! : Buffer.concat(parts as Buffer[]);
+    return parts.length === 1 ? parts[0] : Buffer.concat(parts);
   }
 }
 

@@ -82,7 +82,7 @@ export function parseQuery(url: string): Record<string, string> {
   const query = parse(hash === -1 ? url.slice(start + 1) : url.slice(start + 1, hash));
   for (const name in query) {
     const value = query[name];
-    if (typeof value !== "string") query[name] = value === undefined ? "" : value[value.length - 1]!;
+    if (typeof value !== "string") query[name] = value === undefined ? "" : value[value.length - 1];
   }
   return query as Record<string, string>;
 }

@@ -29,7 +29,7 @@ export class SendQueue {
     let taken = this.bytes;
     if (taken > limitBytes) {
       taken = 0;
-      for (end = head; end < packets.length && taken < limitBytes; end++) taken += packets[end]!.size;
+      for (end = head; end < packets.length && taken < limitBytes; end++) taken += packets[end].size;
     }
     this.bytes -= taken;
     this.head = end;

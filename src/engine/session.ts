@@ -390,7 +390,7 @@ export class Session extends LeanEmitter implements TransportOwner {
     this.upgraded = true;
     this.heartbeat.onTransportSwitch();
     this.emit("upgrade", candidate);
-    if ((this.readyState as ReadyState) !== "closed") this.flush();
+    if ((this.readyState) !== "closed") this.flush();
   }
 
   // -- the one door out ----------------------------------------------------------------------------

@@ -94,7 +94,7 @@ class DeadlineList {
     else this.tail.next = deadline;
     this.tail = deadline;
     if (this.timer === null) this.arm(deadline.at, this.delay);
-    else if (this.head === deadline) this.wake(this.timer, deadline);
+    else if (this.head === deadline) this.timer.ref();
   }
 
   remove(deadline: Deadline<any>): void {
@@ -110,16 +110,6 @@ class DeadlineList {
     if (this.head !== null || this.timer === null) return;
     if (this.setTimeout === nativeSetTimeout) this.timer.unref();
     else this.clearTimeout.call(globalThis, this.timer);
-  }
-
-  /** The list fills again while its timer rests. A replaced clock may have been told meanwhile to forget all its timers. */
-  private wake(resting: NodeJS.Timeout, first: Deadline<any>): void {
-    if (this.setTimeout === nativeSetTimeout) {
-      resting.ref();
-      return;
-    }
-    this.clearTimeout.call(globalThis, resting);
-    this.arm(first.at, this.delay);
   }
 
   private arm(at: number, inMs: number): void {
