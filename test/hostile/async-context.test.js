@@ -47,7 +47,11 @@ async function collect(child, names, wanted) {
   }
 }
 
-const MIXES = [["websocket", "websocket"], ["polling", "polling"], ["websocket", "polling"]];
+const MIXES = [
+  ["websocket", "websocket"],
+  ["polling", "polling"],
+  ["websocket", "polling"],
+];
 for (const transports of MIXES) {
   test(`runs every callback in the context of its own emitter or in none, for clients over ${transports.join(" and ")} [EVT-34, ENG-136]`, async (t) => {
     const child = await startChild(t, { app: "contexts", options: { pingInterval: 80, pingTimeout: 80 } });

@@ -8,8 +8,10 @@ import { PollingSession } from "../support/wire-client.js";
 
 const HEARTBEAT = { pingInterval: 150, pingTimeout: 200 };
 
-test("keeps clients that answered their ping while the event loop was blocked, over websocket [EIO-72, ENG-162]",
-  oursOnly("its timers run before the pongs are read"), async (t) => {
+test(
+  "keeps clients that answered their ping while the event loop was blocked, over websocket [EIO-72, ENG-162]",
+  oursOnly("its timers run before the pongs are read"),
+  async (t) => {
     const child = await startChild(t, { app: "faulty", options: HEARTBEAT });
     const clients = await Promise.all(Array.from({ length: 10 }, () => openAttacker(t, child)));
     const blocker = await openAttacker(t, child);
@@ -23,10 +25,13 @@ test("keeps clients that answered their ping while the event loop was blocked, o
       assert.equal(await ws.until((message) => message !== "2"), "431[1]");
     }
     await child.assertUnharmed();
-  });
+  },
+);
 
-test("keeps a client that posted its pong while the event loop was blocked, over polling [EIO-72]",
-  oursOnly("its timers run before the pongs are read"), async (t) => {
+test(
+  "keeps a client that posted its pong while the event loop was blocked, over polling [EIO-72]",
+  oursOnly("its timers run before the pongs are read"),
+  async (t) => {
     const child = await startChild(t, { app: "faulty", options: HEARTBEAT });
     const blocker = await openBystander(t, child);
     const session = await PollingSession.open(child.port, "", { path: "/socket.io/" });
@@ -42,7 +47,8 @@ test("keeps a client that posted its pong while the event loop was blocked, over
     if (packets.length === 1 && packets[0] === "2") packets = await session.poll();
     assert.ok(packets.includes("437[1]"), packets.join());
     await child.assertUnharmed();
-  });
+  },
+);
 
 test("drops a client that is silent also after the event loop was blocked [EIO-72, ENG-162]", async (t) => {
   const child = await startChild(t, { app: "faulty", options: HEARTBEAT });
@@ -111,7 +117,10 @@ for (const [event, kind, message] of FAULTS) {
   });
 }
 
-for (const [how, kind, message] of [["throwing", "uncaughtException", "thrown by a connection listener"], ["rejecting", "unhandledRejection", "rejected by a connection listener"]]) {
+for (const [how, kind, message] of [
+  ["throwing", "uncaughtException", "thrown by a connection listener"],
+  ["rejecting", "unhandledRejection", "rejected by a connection listener"],
+]) {
   test(`keeps a socket whose connection listener fails by ${how} [NSP-9, EVT-26]`, async (t) => {
     const child = await startChild(t, { app: "faulty", guarded: true });
     const bystander = await openBystander(t, child);

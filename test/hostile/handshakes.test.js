@@ -32,7 +32,9 @@ for (const perMessageDeflate of [false, true]) {
     test(`ignores or refuses the extensions "${extensions.slice(0, 40)}", compression ${perMessageDeflate ? "on" : "off"} [ENG-46, ENG-113]`, async (t) => {
       const own = await startChild(t, { options: { perMessageDeflate } });
       const bystander = await openBystander(t, own);
-      const met = await WireSocket.open(own.port, WEBSOCKET_PATH, { "Sec-WebSocket-Extensions": extensions }).catch(({ response }) => ({ response }));
+      const met = await WireSocket.open(own.port, WEBSOCKET_PATH, { "Sec-WebSocket-Extensions": extensions }).catch(({ response }) => ({
+        response,
+      }));
       assert.ok([101, 400].includes(met.response.status), `status ${met.response.status}`);
       assert.doesNotMatch(met.response.headers["sec-websocket-extensions"] ?? "", /proto|constructor/);
       met.abort?.();
@@ -51,7 +53,8 @@ test("refuses a list of subprotocols with 15,000 spaces in it, in a moment [ENG-
 
 test("refuses an upgrade whose header named upgrade came behind more headers than Node keeps [ENG-46]", async (t) => {
   const bystander = await openBystander(t, child);
-  const bytes = upgradeBytes(child.port, WEBSOCKET_PATH).toString("latin1")
+  const bytes = upgradeBytes(child.port, WEBSOCKET_PATH)
+    .toString("latin1")
     .replace("Upgrade: websocket\r\n", `${"a:\r\n".repeat(2100)}Upgrade: websocket\r\n`);
   const answer = (await rawRequest(child.port, bytes)).toString("latin1");
   assert.match(answer, /^HTTP\/1\.1 400 /);
@@ -80,14 +83,16 @@ function resetAfter(port, bytes, when) {
   const socket = connect({ port, host: "127.0.0.1" });
   socket.on("error", () => {});
   const reset = () => socket.resetAndDestroy();
-  socket.once("connect", () => socket.write(bytes, () => {
-    if (when === 0) reset();
-    else if (when === 1) setImmediate(reset);
-    else {
-      socket.once("data", reset);
-      setTimeout(reset, 60);
-    }
-  }));
+  socket.once("connect", () =>
+    socket.write(bytes, () => {
+      if (when === 0) reset();
+      else if (when === 1) setImmediate(reset);
+      else {
+        socket.once("data", reset);
+        setTimeout(reset, 60);
+      }
+    }),
+  );
   return within(new Promise((resolve) => socket.once("close", resolve)), "the reset");
 }
 
@@ -98,7 +103,15 @@ test("ends an upgrade at a foreign path that nobody answers [ENG-66]", async (t)
   await undisturbed(bystander, own);
 });
 
-const TRANSPORTS = ["transport=foo", "transport=", "", "transport=__proto__", "transport=constructor", "transport=webtransport", "transport=polling&transport=foo"];
+const TRANSPORTS = [
+  "transport=foo",
+  "transport=",
+  "",
+  "transport=__proto__",
+  "transport=constructor",
+  "transport=webtransport",
+  "transport=polling&transport=foo",
+];
 for (const query of TRANSPORTS) {
   test(`refuses "${query}" by code 0, as request and as upgrade [ENG-40, ENG-42, ENG-44]`, async (t) => {
     const bystander = await openBystander(t, child);
@@ -129,7 +142,11 @@ for (const sid of SIDS) {
   test(`refuses the session id ${sid.slice(0, 20)} by code 1 [ENG-6, ENG-40, EIO-5]`, async (t) => {
     const bystander = await openBystander(t, child);
     for (const method of ["GET", "POST"]) {
-      const { status, text } = await http(child.port, { method, path: `${POLLING_PATH}&sid=${sid}`, ...(method === "POST" && { body: "4x" }) });
+      const { status, text } = await http(child.port, {
+        method,
+        path: `${POLLING_PATH}&sid=${sid}`,
+        ...(method === "POST" && { body: "4x" }),
+      });
       assert.equal(status, 400);
       assert.equal(text, '{"code":1,"message":"Session ID unknown"}');
     }
@@ -163,7 +180,12 @@ for (const [what, path, statuses] of TARGETS) {
   });
 }
 
-for (const target of ["//socket.io/?EIO=4&transport=polling", "http://127.0.0.1/socket.io/?EIO=4&transport=polling", "http://[/socket.io/", "*"]) {
+for (const target of [
+  "//socket.io/?EIO=4&transport=polling",
+  "http://127.0.0.1/socket.io/?EIO=4&transport=polling",
+  "http://[/socket.io/",
+  "*",
+]) {
   test(`leaves the target ${target} to the program [ENG-62, ENG-65]`, async (t) => {
     const bystander = await openBystander(t, child);
     const bytes = `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /none HTTP/1.1\r\nHost: x\r\n\r\n`;
@@ -202,32 +224,43 @@ test("sends no CORS header unless the program asks for it [ENG-76, OPT-8]", asyn
   await undisturbed(bystander);
 });
 
-test("draws every id from so large a space that none can be guessed from another [ENG-17, NSP-22, CSR-2]", oursOnly("its ids end in a number that counts"), async (t) => {
-  const own = await startChild(t, { options: { connectionStateRecovery: {} } });
-  const ids = [];
-  for (let round = 0; round < 20; round++) {
-    const batch = await Promise.all(Array.from({ length: 20 }, async () => {
-      const ws = await WireSocket.open(own.port, WEBSOCKET_PATH);
-      const { sid } = JSON.parse((await ws.next()).slice(1));
-      ws.send("40");
-      const socket = JSON.parse((await ws.next()).slice(2));
-      ws.abort();
-      return [sid, socket.sid, socket.pid];
-    }));
-    ids.push(...batch);
-  }
-  const all = ids.flat();
-  assert.equal(new Set(all).size, all.length);
-  for (const id of all) assert.match(id, /^[A-Za-z0-9_-]{20}$/);
-  for (let at = 0; at < 20; at++) {
-    const met = new Set(all.map((id) => id[at])); // 1,200 draws out of 64: all of them but one in ten million times
-    assert.ok(met.size >= 60, `place ${at} knows ${met.size} characters`);
-  }
-  for (const related of ids) {
-    for (const [a, b] of [[0, 1], [0, 2], [1, 2]]) assert.ok(sharedPlaces(related[a], related[b]) < 10, related.join());
-  }
-  for (let i = 1; i < all.length; i++) assert.ok(sharedPlaces(all[i - 1], all[i]) < 10, `${all[i - 1]} ${all[i]}`);
-});
+test(
+  "draws every id from so large a space that none can be guessed from another [ENG-17, NSP-22, CSR-2]",
+  oursOnly("its ids end in a number that counts"),
+  async (t) => {
+    const own = await startChild(t, { options: { connectionStateRecovery: {} } });
+    const ids = [];
+    for (let round = 0; round < 20; round++) {
+      const batch = await Promise.all(
+        Array.from({ length: 20 }, async () => {
+          const ws = await WireSocket.open(own.port, WEBSOCKET_PATH);
+          const { sid } = JSON.parse((await ws.next()).slice(1));
+          ws.send("40");
+          const socket = JSON.parse((await ws.next()).slice(2));
+          ws.abort();
+          return [sid, socket.sid, socket.pid];
+        }),
+      );
+      ids.push(...batch);
+    }
+    const all = ids.flat();
+    assert.equal(new Set(all).size, all.length);
+    for (const id of all) assert.match(id, /^[A-Za-z0-9_-]{20}$/);
+    for (let at = 0; at < 20; at++) {
+      const met = new Set(all.map((id) => id[at])); // 1,200 draws out of 64: all of them but one in ten million times
+      assert.ok(met.size >= 60, `place ${at} knows ${met.size} characters`);
+    }
+    for (const related of ids) {
+      for (const [a, b] of [
+        [0, 1],
+        [0, 2],
+        [1, 2],
+      ])
+        assert.ok(sharedPlaces(related[a], related[b]) < 10, related.join());
+    }
+    for (let i = 1; i < all.length; i++) assert.ok(sharedPlaces(all[i - 1], all[i]) < 10, `${all[i - 1]} ${all[i]}`);
+  },
+);
 
 function sharedPlaces(a, b) {
   return [...a].filter((character, at) => character === b[at]).length;

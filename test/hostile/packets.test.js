@@ -22,7 +22,10 @@ const FATAL = [
   ["an id above 2^53 - 1", '429007199254740993["m"]', /invalid payload/, "SIO-24", "it loses the precision"],
   ["an acknowledgement with an id of 400 digits", `43${"9".repeat(400)}[]`, /invalid payload/, "SIO-24", "it reads Infinity"],
   ...["splice", "__proto__", "length", null, 5, -1].map((num) => [
-    `a placeholder that points to ${JSON.stringify(num)}`, [`451-["m",${hole(num)}]`, byte], /illegal attachments/, "SIO-28",
+    `a placeholder that points to ${JSON.stringify(num)}`,
+    [`451-["m",${hole(num)}]`, byte],
+    /illegal attachments/,
+    "SIO-28",
   ]),
   ["a placeholder that points to 1.5", [`452-["m",${hole(1.5)}]`, byte, byte], /illegal attachments/, "SIO-28", "it gives undefined"],
   ["an object as name of an event", '42[{"toString":"foo"}]', /invalid payload/, "SIO-25"],
@@ -42,7 +45,10 @@ const FATAL = [
   ["no packet at all", "4", /Unknown type: undefined/, "SIO-29", "it throws a TypeError"],
   ["a bare binary event", "45", /Illegal attachments/, "SIO-27"],
   ...["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"].map((name) => [
-    `the reserved event ${name}`, `42["${name}","forged"]`, /invalid payload/, "SIO-40, EVT-24",
+    `the reserved event ${name}`,
+    `42["${name}","forged"]`,
+    /invalid payload/,
+    "SIO-40, EVT-24",
   ]),
   ["eleven attachments", '4511-["m"]', /too many attachments/, "SIO-27"],
   ["99,999,999,999 attachments", '45999999999-["m"]', /too many attachments/, "SIO-27"],
@@ -85,7 +91,9 @@ async function openOver(t, transport) {
     async send(messages) {
       poll = session.poll();
       poll.catch(() => {});
-      await session.post(messages.map((message) => (typeof message === "string" ? message : `b${message.toString("base64")}`)).join("\x1e"));
+      await session.post(
+        messages.map((message) => (typeof message === "string" ? message : `b${message.toString("base64")}`)).join("\x1e"),
+      );
     },
     async closed() {
       assert.equal((await poll).at(-1), "1");
@@ -94,15 +102,19 @@ async function openOver(t, transport) {
   };
 }
 
-test("never throws for an event named error that nobody listens to [SIO-40, SOC-6]", oursOnly("it needs the listener that this program removed"), async (t) => {
-  const own = await startChild(t, { app: "deaf" });
-  const bystander = await openBystander(t, own);
-  const ws = await openAttacker(t, own);
-  ws.send('42["error"]', '42["error","x"]', '42["error",{"message":"m"}]', '421["echo","alive"]');
-  await ws.expect('431["alive"]');
-  await bystander.check();
-  await own.assertUnharmed();
-});
+test(
+  "never throws for an event named error that nobody listens to [SIO-40, SOC-6]",
+  oursOnly("it needs the listener that this program removed"),
+  async (t) => {
+    const own = await startChild(t, { app: "deaf" });
+    const bystander = await openBystander(t, own);
+    const ws = await openAttacker(t, own);
+    ws.send('42["error"]', '42["error","x"]', '42["error",{"message":"m"}]', '421["echo","alive"]');
+    await ws.expect('431["alive"]');
+    await bystander.check();
+    await own.assertUnharmed();
+  },
+);
 
 test("delivers an event named error to catch-all listeners [SIO-40, EVT-25, ANY-2]", async (t) => {
   const ws = await openAttacker(t, child);

@@ -23,7 +23,9 @@ async function openPolling(of = child) {
 async function openPost(t, session, headers) {
   const connection = await HttpConnection.open(child.port);
   t.after(() => connection.abort());
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  const lines = Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join("");
   connection.write(`POST ${session.url()} HTTP/1.1\r\nHost: x\r\n${lines}\r\n`);
   return connection;
 }
@@ -145,7 +147,8 @@ for (const [what, body] of BODIES) {
 test("tolerates clients that cut their polls and posts at any point [EIO-125, ENG-85, ENG-94]", async (t) => {
   const own = await startChild(t);
   const bystander = await openBystander(t, own);
-  const request = (session, method, body) => `${method} ${session.url()} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const request = (session, method, body) =>
+    `${method} ${session.url()} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
   for (let i = 0; i < 40; i++) {
     const session = await openPolling(own);
     const bytes = i % 2 ? request(session, "POST", '42["m","xxxxxxxxxxxxxxxxxxxx"]') : request(session, "GET", "");

@@ -19,22 +19,26 @@ async function openStalled(t, limits) {
 }
 
 for (const binary of [false, true]) {
-  test(`closes a client that stopped reading when bufferedBytes of ${binary ? "binary" : "text"} wait for it [ENG-162, SIO-60]`, NO_LIMITS, async (t) => {
-    const { child, bystander, ws } = await openStalled(t, { bufferedBytes: 2 * MIB, stalledAfterMs: false });
-    const before = await child.heldBytes();
-    const count = await child.call("pour", ws.socketId, { bytes: 64 * MIB, size: 64 * KIB, binary });
-    assert.ok(count < 1024, "everything was taken");
-    const { reason, description } = await sessionEnd(child, ws.sid);
-    assert.equal(reason, "transport error");
-    assert.equal(description.code, "RC_ERR_BUFFERED_BYTES");
-    assert.equal(description.limit, 2 * MIB);
-    assert.ok(description.met > 2 * MIB && description.met < 2.5 * MIB, `met ${description.met}`);
-    assert.match(description.message, /2097152/);
-    assertBounded(before, await child.heldBytes(), 2 * MIB, "after the close");
-    await bystander.check();
-    await child.untilClients(1);
-    await child.assertUnharmed();
-  });
+  test(
+    `closes a client that stopped reading when bufferedBytes of ${binary ? "binary" : "text"} wait for it [ENG-162, SIO-60]`,
+    NO_LIMITS,
+    async (t) => {
+      const { child, bystander, ws } = await openStalled(t, { bufferedBytes: 2 * MIB, stalledAfterMs: false });
+      const before = await child.heldBytes();
+      const count = await child.call("pour", ws.socketId, { bytes: 64 * MIB, size: 64 * KIB, binary });
+      assert.ok(count < 1024, "everything was taken");
+      const { reason, description } = await sessionEnd(child, ws.sid);
+      assert.equal(reason, "transport error");
+      assert.equal(description.code, "RC_ERR_BUFFERED_BYTES");
+      assert.equal(description.limit, 2 * MIB);
+      assert.ok(description.met > 2 * MIB && description.met < 2.5 * MIB, `met ${description.met}`);
+      assert.match(description.message, /2097152/);
+      assertBounded(before, await child.heldBytes(), 2 * MIB, "after the close");
+      await bystander.check();
+      await child.untilClients(1);
+      await child.assertUnharmed();
+    },
+  );
 }
 
 test("gives the limit to disconnect listeners as description [SIO-60, DIS-30]", NO_LIMITS, async (t) => {
@@ -110,7 +114,13 @@ test("leaves a client alone that waits with less than stalledBytes [ENG-162]", N
 
 const POLLING = [
   ["bufferedBytes wait for it", { bufferedBytes: MIB }, { bytes: 4 * MIB, size: 64 * KIB }, "RC_ERR_BUFFERED_BYTES", MIB],
-  ["it makes no progress for stalledAfterMs", { stalledAfterMs: 200, stalledBytes: 256 * KIB }, { bytes: MIB, size: 64 * KIB }, "RC_ERR_STALLED", 200],
+  [
+    "it makes no progress for stalledAfterMs",
+    { stalledAfterMs: 200, stalledBytes: 256 * KIB },
+    { bytes: MIB, size: 64 * KIB },
+    "RC_ERR_STALLED",
+    200,
+  ],
 ];
 for (const [what, limits, pour, code, limit] of POLLING) {
   test(`closes a client that stopped polling when ${what} [ENG-162]`, NO_LIMITS, async (t) => {

@@ -1,7 +1,15 @@
 /** Frames that a WebSocket client must not send; rows 1, 2, 6, 7, 8, 9 and 11 of the list of known attacks. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { assertBounded, openAttacker, openBystander, sessionEnd, shareChild, startChild, WEBSOCKET_PATH } from "../support/hostile/child.js";
+import {
+  assertBounded,
+  openAttacker,
+  openBystander,
+  sessionEnd,
+  shareChild,
+  startChild,
+  WEBSOCKET_PATH,
+} from "../support/hostile/child.js";
 import { oursOnly } from "../support/target.js";
 import { within } from "../support/wait.js";
 import { frame, OPCODE, PollingSession, WireSocket } from "../support/wire-client.js";
@@ -194,9 +202,12 @@ for (const [what, bytes, code] of BROKEN) {
 /** Writes and waits until the bytes are on their way, or until nobody takes them any more. */
 function write(ws, bytes) {
   const { socket } = ws;
-  return within(new Promise((resolve) => {
-    socket.once("close", resolve);
-    socket.write(bytes, () => (socket.off("close", resolve), resolve()));
-    setTimeout(resolve, 2000).unref(); // the server stopped reading: that is an answer too
-  }), "the write");
+  return within(
+    new Promise((resolve) => {
+      socket.once("close", resolve);
+      socket.write(bytes, () => (socket.off("close", resolve), resolve()));
+      setTimeout(resolve, 2000).unref(); // the server stopped reading: that is an answer too
+    }),
+    "the write",
+  );
 }

@@ -52,18 +52,22 @@ for (const [name, install] of Object.entries(CLOCKS)) {
   /** Runs `work` while time stands still; `isBefore`: the server is made under the fake clock too. */
   const stopped = (title, serverOptions, work, skip = skipClock) => {
     for (const isBefore of [false, true]) {
-      test(`${title} under ${name}, installed ${isBefore ? "before" : "after"} the server is made [MEM-10]`, { ...options, ...skip }, async (t) => {
-        let clock = isBefore ? install(t) : null;
-        try {
-          const { io, port } = await startServer(t, serverOptions);
-          clock ??= install(t);
-          await work(t, { io, port, tick: clock.tick });
-          await io.close();
-          await new Promise((resolve) => realSetImmediate(resolve)); // timers of this clock are cleared under it, not under the next
-        } finally {
-          clock?.uninstall();
-        }
-      });
+      test(
+        `${title} under ${name}, installed ${isBefore ? "before" : "after"} the server is made [MEM-10]`,
+        { ...options, ...skip },
+        async (t) => {
+          let clock = isBefore ? install(t) : null;
+          try {
+            const { io, port } = await startServer(t, serverOptions);
+            clock ??= install(t);
+            await work(t, { io, port, tick: clock.tick });
+            await io.close();
+            await new Promise((resolve) => realSetImmediate(resolve)); // timers of this clock are cleared under it, not under the next
+          } finally {
+            clock?.uninstall();
+          }
+        },
+      );
     }
   };
 
@@ -90,7 +94,10 @@ for (const [name, install] of Object.entries(CLOCKS)) {
     const socket = await joined;
     const outcomes = [];
     socket.timeout(5000).emit("q", (error) => outcomes.push(["emit", error?.message]));
-    socket.timeout(5000).emitWithAck("q").catch((error) => outcomes.push(["emitWithAck", error.message]));
+    socket
+      .timeout(5000)
+      .emitWithAck("q")
+      .catch((error) => outcomes.push(["emitWithAck", error.message]));
     io.timeout(5000).emit("q", (error, answers) => outcomes.push(["broadcast", error?.message, answers]));
     await peer.expect('420["q"]', '421["q"]', '422["q"]');
     tick(4999);
@@ -105,36 +112,45 @@ for (const [name, install] of Object.entries(CLOCKS)) {
     ]);
   });
 
-  stopped("sends pings and misses pongs by the fake clock", { pingInterval: 25_000, pingTimeout: 20_000 }, async (t, { io, port, tick }) => {
-    const joined = nextSocket(io);
-    const peer = await joinedPeer(t, port);
-    const socket = await joined;
-    const reasons = [];
-    socket.on("disconnect", (reason) => reasons.push(reason));
-    for (let i = 0; i < 3; i++) {
+  stopped(
+    "sends pings and misses pongs by the fake clock",
+    { pingInterval: 25_000, pingTimeout: 20_000 },
+    async (t, { io, port, tick }) => {
+      const joined = nextSocket(io);
+      const peer = await joinedPeer(t, port);
+      const socket = await joined;
+      const reasons = [];
+      socket.on("disconnect", (reason) => reasons.push(reason));
+      for (let i = 0; i < 3; i++) {
+        tick(25_000);
+        await peer.expect("2");
+        const beat = new Promise((resolve) => socket.conn.once("heartbeat", resolve));
+        peer.send("3");
+        await beat;
+      }
       tick(25_000);
       await peer.expect("2");
-      const beat = new Promise((resolve) => socket.conn.once("heartbeat", resolve));
-      peer.send("3");
-      await beat;
-    }
-    tick(25_000);
-    await peer.expect("2");
-    tick(19_999);
-    assert.deepEqual(reasons, []);
-    tick(1);
-    assert.deepEqual(reasons, ["ping timeout"]);
-    await peer.closed();
-  }, name.includes("node:test") ? oursOnly("it refreshes its timers, which this clock of Node 20 can't do") : skipClock);
+      tick(19_999);
+      assert.deepEqual(reasons, []);
+      tick(1);
+      assert.deepEqual(reasons, ["ping timeout"]);
+      await peer.closed();
+    },
+    name.includes("node:test") ? oursOnly("it refreshes its timers, which this clock of Node 20 can't do") : skipClock,
+  );
 
-  stopped("gives up sessions that join nothing by the fake clock", { connectTimeout: 45_000, pingInterval: 100_000 }, async (t, { io, port, tick }) => {
-    const peer = await openPeer(t, port);
-    tick(44_999);
-    assert.equal(io.engine.clientsCount, 1);
-    tick(1);
-    assert.equal(io.engine.clientsCount, 0);
-    await peer.closed();
-  });
+  stopped(
+    "gives up sessions that join nothing by the fake clock",
+    { connectTimeout: 45_000, pingInterval: 100_000 },
+    async (t, { io, port, tick }) => {
+      const peer = await openPeer(t, port);
+      tick(44_999);
+      assert.equal(io.engine.clientsCount, 1);
+      tick(1);
+      assert.equal(io.engine.clientsCount, 0);
+      await peer.closed();
+    },
+  );
 }
 
 test("starts new time-outs after a fake clock has forgotten all timers [MEM-10]", options, async (t) => {

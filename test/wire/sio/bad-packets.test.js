@@ -92,7 +92,10 @@ for (const transport of TRANSPORTS) {
         else assert.equal(error[2], message);
         assert.deepEqual(end, [name, "disconnect", "forced close"]);
       }
-      assert.deepEqual(met.map(([, event]) => event), ["error", "error", "disconnect", "disconnect"]);
+      assert.deepEqual(
+        met.map(([, event]) => event),
+        ["error", "error", "disconnect", "disconnect"],
+      );
       assert.equal(io.engine.clientsCount, 0);
     });
   }
@@ -116,7 +119,10 @@ for (const transport of TRANSPORTS) {
       await join(peer, "/custom");
       peer.send(packet);
       const met = [await entries.next(), await entries.next()];
-      assert.deepEqual(met.sort(), [["/", "disconnect", "forced close"], ["/custom", "disconnect", "forced close"]]);
+      assert.deepEqual(met.sort(), [
+        ["/", "disconnect", "forced close"],
+        ["/custom", "disconnect", "forced close"],
+      ]);
       await peer.closed();
       assert.deepEqual(entries.drain(), []);
     });
@@ -184,7 +190,10 @@ test("drops the rest of a payload behind a packet that can't be decoded [SIO-50]
   peer.send('42["before"]', "4abc", '42["behind"]');
   assert.equal((await entries.next())[1], "error");
   assert.equal((await entries.next())[1], "disconnect");
-  assert.deepEqual(heard.filter(([event]) => event === "behind"), []);
+  assert.deepEqual(
+    heard.filter(([event]) => event === "behind"),
+    [],
+  );
 });
 
 test("closes a session that sends a packet before it joined anything [SIO-51, SIO-53]", async (t) => {
@@ -237,7 +246,12 @@ test("takes no whitespace for the id of an event [SIO-24]", async (t) => {
   ours("whitespace counts as the id 0", () => assert.equal(answer, '42["y","undefined"]'));
 });
 
-const DEPTHS = [[999, true], [1001, false], [5_000, false], [100_000, false]];
+const DEPTHS = [
+  [999, true],
+  [1001, false],
+  [5_000, false],
+  [100_000, false],
+];
 for (const [depth, isTaken] of DEPTHS) {
   test(`${isTaken ? "takes" : "refuses"} a payload nested ${depth} deep [SIO-32]`, oursOnly("it has no limit of its own"), async (t) => {
     const { io, port } = await startServer(t);

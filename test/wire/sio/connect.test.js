@@ -135,8 +135,10 @@ test("closes the session when an event follows CONNECT without waiting for the a
   await peer.closed();
 });
 
-test("ignores a CONNECT repeated while the first is pending: one socket, one answer [SIO-53, NSP-25]",
-  oursOnly("it makes two sockets and answers twice"), async (t) => {
+test(
+  "ignores a CONNECT repeated while the first is pending: one socket, one answer [SIO-53, NSP-25]",
+  oursOnly("it makes two sockets and answers twice"),
+  async (t) => {
     const { io, port } = await startServer(t);
     const sockets = [];
     io.of("/slow").use((socket, next) => setTimeout(next, 30));
@@ -152,7 +154,8 @@ test("ignores a CONNECT repeated while the first is pending: one socket, one ans
     assert.equal(sockets.length, 1);
     peer.send("40/slow,"); // once admitted, it is a state error
     await peer.closed();
-  });
+  },
+);
 
 test("answers CONNECT before anything that a connection listener emits [SIO-46, NSP-21]", async (t) => {
   const { io, port } = await startServer(t);

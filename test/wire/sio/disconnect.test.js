@@ -40,7 +40,10 @@ for (const transport of TRANSPORTS) {
     await peer.expect("41/admin,");
     main.disconnect();
     await peer.expect("41");
-    assert.deepEqual(entries.drain(), [["/admin", "disconnect", "server namespace disconnect"], ["/", "disconnect", "server namespace disconnect"]]);
+    assert.deepEqual(entries.drain(), [
+      ["/admin", "disconnect", "server namespace disconnect"],
+      ["/", "disconnect", "server namespace disconnect"],
+    ]);
     await join(peer);
   });
 
@@ -63,12 +66,27 @@ for (const transport of TRANSPORTS) {
 const ENGINE_ENDS = [
   ["transport close", "the WebSocket is closed", {}, (peer) => peer.ws.close(1000), () => true],
   ["transport close", "the connection is cut", {}, (peer) => peer.abort(), () => true],
-  ["transport error", "a frame breaks the rules", {}, (peer) => peer.ws.write(frame(OPCODE.text, "x", { rsv: 3 })),
-    (description) => description instanceof Error],
-  ["transport error", "a message is too large", { maxHttpBufferSize: 100 }, (peer) => peer.send(`42["${"x".repeat(100)}"]`),
-    (description) => description instanceof Error && description.message.includes("Max payload size exceeded")],
-  ["transport error", "a ping comes the wrong way", {}, (peer) => peer.send("2"),
-    (description) => description instanceof Error && description.message.includes("invalid heartbeat direction")],
+  [
+    "transport error",
+    "a frame breaks the rules",
+    {},
+    (peer) => peer.ws.write(frame(OPCODE.text, "x", { rsv: 3 })),
+    (description) => description instanceof Error,
+  ],
+  [
+    "transport error",
+    "a message is too large",
+    { maxHttpBufferSize: 100 },
+    (peer) => peer.send(`42["${"x".repeat(100)}"]`),
+    (description) => description instanceof Error && description.message.includes("Max payload size exceeded"),
+  ],
+  [
+    "transport error",
+    "a ping comes the wrong way",
+    {},
+    (peer) => peer.send("2"),
+    (description) => description instanceof Error && description.message.includes("invalid heartbeat direction"),
+  ],
   ["parse error", "the engine can't parse", {}, (peer) => peer.send("abc"), (description) => description === undefined],
   ["ping timeout", "no pong comes", { pingInterval: 40, pingTimeout: 40 }, () => {}, (description) => description === undefined],
 ];
@@ -91,8 +109,10 @@ for (const [reason, cause, options, act, isDescription] of ENGINE_ENDS) {
     act(peer);
     for (let i = 0; i < 4; i++) await ends.next();
     assert.deepEqual(ends.all.map(([event, name, met]) => [event, name, met]).sort(), [
-      ["disconnect", "/", reason], ["disconnect", "/admin", reason],
-      ["disconnecting", "/", reason], ["disconnecting", "/admin", reason],
+      ["disconnect", "/", reason],
+      ["disconnect", "/admin", reason],
+      ["disconnecting", "/", reason],
+      ["disconnecting", "/admin", reason],
     ]);
     const [, description] = await engineEnd.next();
     assert.ok(isDescription(description), `description ${description}`);
@@ -115,7 +135,10 @@ test('gives every socket "forced close" when the program closes the engine sessi
   const peer = await joinedPeer(t, port);
   await join(peer, "/admin");
   (await joined).conn.close();
-  assert.deepEqual([await entries.next(), await entries.next()].sort(), [["/", "disconnect", "forced close"], ["/admin", "disconnect", "forced close"]]);
+  assert.deepEqual([await entries.next(), await entries.next()].sort(), [
+    ["/", "disconnect", "forced close"],
+    ["/admin", "disconnect", "forced close"],
+  ]);
   assert.equal((await peer.closed()).code, 1005);
 });
 

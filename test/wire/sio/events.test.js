@@ -21,25 +21,35 @@ function echo(namespace) {
 const ROUND_TRIPS = [
   ["an event [SIO-95]", ['42["message",1,"2",{"3":[true]}]'], ['42["message-back",1,"2",{"3":[true]}]']],
   ["an event of another namespace [SIO-10]", ['42/custom,["message",1]'], ['42/custom,["message-back",1]']],
-  ["an event with binary [SIO-17, SIO-28, SIO-96]",
+  [
+    "an event with binary [SIO-17, SIO-28, SIO-96]",
     [`452-["message",${hole(0)},${hole(1)}]`, bytes(1, 2, 3), bytes(4, 5, 6)],
-    [`452-["message-back",${hole(0)},${hole(1)}]`, bytes(1, 2, 3), bytes(4, 5, 6)]],
-  ["an event with binary in another namespace [SIO-10, SIO-17]",
+    [`452-["message-back",${hole(0)},${hole(1)}]`, bytes(1, 2, 3), bytes(4, 5, 6)],
+  ],
+  [
+    "an event with binary in another namespace [SIO-10, SIO-17]",
     [`451-/custom,["message",{"deep":[${hole(0)}]}]`, bytes(9)],
-    [`451-/custom,["message-back",{"deep":[${hole(0)}]}]`, bytes(9)]],
-  ["attachments out of order, one twice, one not at all [SIO-19, SIO-28]",
+    [`451-/custom,["message-back",{"deep":[${hole(0)}]}]`, bytes(9)],
+  ],
+  [
+    "attachments out of order, one twice, one not at all [SIO-19, SIO-28]",
     [`453-["message",${hole(2)},${hole(0)},${hole(2)}]`, bytes(0), bytes(1), bytes(2)],
-    [`453-["message-back",${hole(0)},${hole(1)},${hole(2)}]`, bytes(2), bytes(0), bytes(2)]],
+    [`453-["message-back",${hole(0)},${hole(1)},${hole(2)}]`, bytes(2), bytes(0), bytes(2)],
+  ],
   ["an empty attachment [SIO-17]", [`451-["message",${hole(0)}]`, bytes()], [`451-["message-back",${hole(0)}]`, bytes()]],
-  ["an object whose _placeholder is not true [SIO-28]",
+  [
+    "an object whose _placeholder is not true [SIO-28]",
     [`451-["message",{"_placeholder":1,"num":0},${hole(0)}]`, bytes(5)],
-    [`451-["message-back",{"_placeholder":1,"num":0},${hole(0)}]`, bytes(5)]],
+    [`451-["message-back",{"_placeholder":1,"num":0},${hole(0)}]`, bytes(5)],
+  ],
   ["an acknowledgement [SIO-55, SIO-97]", ['42456["message-with-ack",1,"2",{"3":[false]}]'], ['43456[1,"2",{"3":[false]}]']],
   ["an acknowledgement with id 0 [SIO-10, SIO-55]", ['420["message-with-ack"]'], ["430[]"]],
   ["an acknowledgement in another namespace [SIO-55]", ['42/custom,7["message-with-ack","x"]'], ['43/custom,7["x"]']],
-  ["a binary acknowledgement [SIO-97, SIO-30]",
+  [
+    "a binary acknowledgement [SIO-97, SIO-30]",
     [`452-789["message-with-ack",${hole(0)},${hole(1)}]`, bytes(1, 2, 3), bytes(4, 5, 6)],
-    [`462-789[${hole(0)},${hole(1)}]`, bytes(1, 2, 3), bytes(4, 5, 6)]],
+    [`462-789[${hole(0)},${hole(1)}]`, bytes(1, 2, 3), bytes(4, 5, 6)],
+  ],
   ["an id of fifteen digits [SIO-24]", ['42999999999999999["message-with-ack"]'], ["43999999999999999[]"]],
   ["the main namespace written out [SIO-23]", ['42/,["message"]'], ['42["message-back"]']],
   ["text beyond the basic plane [SIO-11]", ['42["message","€😀\\u2028"]'], ['42["message-back","€😀\u2028"]']],
@@ -65,17 +75,29 @@ const EMISSIONS = [
   ["an undefined member and a function member [SIO-11]", ["a", { x: undefined, f() {}, y: 1 }], ['42["a",{"y":1}]']],
   ["a Date and a Map [SIO-11, SIO-16]", ["a", new Date(0), new Map([[1, 2]])], ['42["a","1970-01-01T00:00:00.000Z",{}]']],
   ["a Buffer [SIO-10, SIO-17]", ["baz", bytes(1, 2, 3, 4)], [`451-["baz",${hole(0)}]`, bytes(1, 2, 3, 4)]],
-  ["an ArrayBuffer and a view of a part [SIO-16]",
+  [
+    "an ArrayBuffer and a view of a part [SIO-16]",
     ["a", Uint8Array.of(1, 2).buffer, new Uint8Array(Uint8Array.of(9, 3, 4, 9).buffer, 1, 2)],
-    [`452-["a",${hole(0)},${hole(1)}]`, bytes(1, 2), bytes(3, 4)]],
-  ["binary at depth, in order of appearance [SIO-16, SIO-17]",
+    [`452-["a",${hole(0)},${hole(1)}]`, bytes(1, 2), bytes(3, 4)],
+  ],
+  [
+    "binary at depth, in order of appearance [SIO-16, SIO-17]",
     ["a", { z: [bytes(1)], b: { c: bytes(2) } }, bytes(3)],
-    [`453-["a",{"z":[${hole(0)}],"b":{"c":${hole(1)}}},${hole(2)}]`, bytes(1), bytes(2), bytes(3)]],
+    [`453-["a",{"z":[${hole(0)}],"b":{"c":${hole(1)}}},${hole(2)}]`, bytes(1), bytes(2), bytes(3)],
+  ],
   ["binary from toJSON [SIO-18]", ["m", { toJSON: () => ({ b: bytes(9) }) }], [`451-["m",{"b":${hole(0)}}]`, bytes(9)]],
-  ["the same Buffer twice [SIO-19]", ((same) => [["a", same, same], [`452-["a",${hole(0)},${hole(1)}]`, same, same]])(bytes(5))].flat(),
-  ["more attachments than a receiver takes [SIO-19]",
+  [
+    "the same Buffer twice [SIO-19]",
+    ((same) => [
+      ["a", same, same],
+      [`452-["a",${hole(0)},${hole(1)}]`, same, same],
+    ])(bytes(5)),
+  ].flat(),
+  [
+    "more attachments than a receiver takes [SIO-19]",
     ["a", ...Array.from({ length: 11 }, (_, i) => bytes(i))],
-    [`4511-["a",${Array.from({ length: 11 }, (_, i) => hole(i)).join(",")}]`, ...Array.from({ length: 11 }, (_, i) => bytes(i))]],
+    [`4511-["a",${Array.from({ length: 11 }, (_, i) => hole(i)).join(",")}]`, ...Array.from({ length: 11 }, (_, i) => bytes(i))],
+  ],
 ];
 for (const transport of TRANSPORTS) {
   for (const [what, args, sent] of EMISSIONS) {
@@ -133,14 +155,16 @@ for (const transport of TRANSPORTS) {
 
 test("lets only the first call of an acknowledgement send [SIO-55, ACK-5]", async (t) => {
   const { io, port } = await startServer(t);
-  io.on("connection", (socket) => socket.on("x", (answer) => {
-    assert.equal(answer(1), undefined);
-    answer(2);
-    setImmediate(() => {
-      answer(3);
-      socket.emit("after");
-    });
-  }));
+  io.on("connection", (socket) =>
+    socket.on("x", (answer) => {
+      assert.equal(answer(1), undefined);
+      answer(2);
+      setImmediate(() => {
+        answer(3);
+        socket.emit("after");
+      });
+    }),
+  );
   const peer = await joinedPeer(t, port);
   peer.send('425["x"]');
   await peer.expect("435[1]", '42["after"]');
@@ -220,7 +244,10 @@ test("hands events over one tick after they were decoded, in order over namespac
   assert.deepEqual([await heard.next(), await heard.next()], ['packet 2["a"]', "/ a"]);
   peer.send('42/custom,["b"]', '42["c"]', '42/custom,["d"]');
   for (let i = 0; i < 6; i++) await heard.next();
-  assert.deepEqual(heard.all.filter((entry) => !entry.startsWith("packet")), ["/ a", "/custom b", "/ c", "/custom d"]);
+  assert.deepEqual(
+    heard.all.filter((entry) => !entry.startsWith("packet")),
+    ["/ a", "/custom b", "/ c", "/custom d"],
+  );
 });
 
 for (const transport of TRANSPORTS) {

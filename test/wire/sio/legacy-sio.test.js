@@ -130,8 +130,10 @@ for (const name of STRANGE_NAMESPACES) {
   });
 }
 
-test("finds a namespace by its verbatim name, and by its normalised form if that is unknown [SIO-73]",
-  oursOnly("it percent-encodes what it is asked for"), async (t) => {
+test(
+  "finds a namespace by its verbatim name, and by its normalised form if that is unknown [SIO-73]",
+  oursOnly("it percent-encodes what it is asked for"),
+  async (t) => {
     const { io, port } = await startServer(t, options);
     io.of("/é");
     io.of("/b");
@@ -140,7 +142,8 @@ test("finds a namespace by its verbatim name, and by its normalised form if that
     await ws.expect("40/é,");
     ws.send("40/a/../b,");
     await ws.expect("40/b,");
-  });
+  },
+);
 
 test("closes a session that asks for / again [SIO-76, SIO-51]", async (t) => {
   const { io, port } = await startServer(t, options);
@@ -193,9 +196,7 @@ test("carries binary events with the framing of revision 3, over polling [SIO-78
   const chunks = [];
   const head = `451-["x",${hole(0)}]`;
   const digits = [...String(head.length)].map(Number);
-  const whole = Buffer.concat([
-    Buffer.from([0, ...digits, 0xff]), Buffer.from(head), Buffer.from([1, 4, 0xff, 4, 1, 2, 3]),
-  ]);
+  const whole = Buffer.concat([Buffer.from([0, ...digits, 0xff]), Buffer.from(head), Buffer.from([1, 4, 0xff, 4, 1, 2, 3])]);
   while (Buffer.concat(chunks).length < whole.length) {
     const response = await session.get();
     assert.equal(response.headers["content-type"], "application/octet-stream");

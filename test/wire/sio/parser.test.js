@@ -47,7 +47,10 @@ test("makes one encoder for the server and one decoder for each connection, with
     peer.send(`4${reverse('[0,"/"]')}`);
     await peer.next();
   }
-  assert.deepEqual(log.filter(([what]) => what.startsWith("new")), [["new Encoder"], ["new Decoder"], ["new Decoder"]]);
+  assert.deepEqual(
+    log.filter(([what]) => what.startsWith("new")),
+    [["new Encoder"], ["new Decoder"], ["new Decoder"]],
+  );
 });
 
 for (const transport of TRANSPORTS) {
@@ -65,10 +68,12 @@ for (const transport of TRANSPORTS) {
       destroy() {}
     }
     const { io, port } = await startServer(t, { parser: { Encoder, Decoder } });
-    io.on("connection", (socket) => socket.on("go", () => {
-      socket.emit("x");
-      io.emit("y");
-    }));
+    io.on("connection", (socket) =>
+      socket.on("go", () => {
+        socket.emit("x");
+        io.emit("y");
+      }),
+    );
     const peer = await openPeer(t, port, transport);
     peer.send("4hello");
     await peer.expect("4packet 0");
@@ -135,7 +140,10 @@ test("gives encode packets of type 0 to 4 only, with type, nsp, data and id [SIO
     { type: 3, nsp: "/", data: ["yes"], id: 5 },
     { type: 1, nsp: "/", data: undefined, id: undefined },
   ].sort((a, b) => (order(a) < order(b) ? -1 : 1));
-  assert.deepEqual(met.map((packet) => JSON.stringify(packet)), expected.map((packet) => JSON.stringify(packet)));
+  assert.deepEqual(
+    met.map((packet) => JSON.stringify(packet)),
+    expected.map((packet) => JSON.stringify(packet)),
+  );
 });
 
 test("encodes a broadcast once whatever the number of receivers [SIO-36, BRO-11]", async (t) => {
@@ -181,8 +189,10 @@ test("destroys the decoder once when the connection ends [SIO-37, CLI-5]", async
   assert.equal(log.filter(([what]) => what === "destroy").length, 1);
 });
 
-test("refuses reserved event names whatever the parser lets through [EVT-24, SIO-40]",
-  oursOnly("it checks them in its default parser only"), async (t) => {
+test(
+  "refuses reserved event names whatever the parser lets through [EVT-24, SIO-40]",
+  oursOnly("it checks them in its default parser only"),
+  async (t) => {
     const { parser, reverse } = reversedJson();
     const { io, port } = await startServer(t, { parser });
     const entries = journal(io);
@@ -193,7 +203,8 @@ test("refuses reserved event names whatever the parser lets through [EVT-24, SIO
     const met = [await entries.next()];
     if (met[0][1] === "error") met.push(await entries.next());
     assert.deepEqual(met.at(-1), ["/", "disconnect", "forced close"]);
-  });
+  },
+);
 
 test("survives packets without sense from a custom parser [SIO-37, SIO-42]", oursOnly("it trusts its parser"), async (t) => {
   const { parser, reverse } = reversedJson();
@@ -201,7 +212,18 @@ test("survives packets without sense from a custom parser [SIO-37, SIO-42]", our
   const good = await openPeer(t, port);
   good.send(`4${reverse('[0,"/"]')}`);
   await good.next();
-  for (const packet of ["[2]", '[2,"/"]', '[2,"/",{}]', '[2,"/",[]]', '[3,"/",null,0]', '[9,"/",[]]', '["x","/"]', "[0]", "[0,7]", "[null,null,null,null]"]) {
+  for (const packet of [
+    "[2]",
+    '[2,"/"]',
+    '[2,"/",{}]',
+    '[2,"/",[]]',
+    '[3,"/",null,0]',
+    '[9,"/",[]]',
+    '["x","/"]',
+    "[0]",
+    "[0,7]",
+    "[null,null,null,null]",
+  ]) {
     const peer = await openPeer(t, port);
     peer.send(`4${reverse('[0,"/"]')}`);
     await peer.next();
@@ -274,10 +296,13 @@ test("resets a default decoder with destroy in the middle of a packet [SIO-39]",
   decoder.destroy();
   decoder.add('2["y"]');
   assert.deepEqual(packets, [["y"]]);
-  assert.throws(() => {
-    decoder.add('51-["x",{"_placeholder":true,"num":3}]');
-    decoder.add(Buffer.from([1]));
-  }, { message: "illegal attachments" });
+  assert.throws(
+    () => {
+      decoder.add('51-["x",{"_placeholder":true,"num":3}]');
+      decoder.add(Buffer.from([1]));
+    },
+    { message: "illegal attachments" },
+  );
   ours("it stays in the waiting state", () => {
     decoder.add('2["z"]');
     assert.deepEqual(packets, [["y"], ["z"]]);
