@@ -1,5 +1,6 @@
 import { UsageError } from "../errors";
-import type { AttachOptions, ServerOptions as EngineOptions } from "../engine/options";
+import { resolveLimits } from "../engine/limits";
+import { resolveOptions, type AttachOptions, type ServerOptions as EngineOptions } from "../engine/options";
 import type { AdapterConstructor } from "./adapter-factory";
 import { warnRemovedOptions } from "./removed-api";
 
@@ -55,6 +56,8 @@ export function completeOptions(options: Partial<ServerOptions>): Recovery | nul
     "a positive number",
     options.connectTimeout,
   );
+  resolveOptions(options); // those of the engine: a mistake is met here, not at the first attach
+  resolveLimits(options.limits);
   options.cleanupEmptyChildNamespaces = Boolean(options.cleanupEmptyChildNamespaces);
 
   const given = options.connectionStateRecovery as Partial<Recovery> | boolean | undefined;

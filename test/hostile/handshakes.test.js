@@ -57,7 +57,7 @@ test("refuses an upgrade whose header named upgrade came behind more headers tha
     .toString("latin1")
     .replace("Upgrade: websocket\r\n", `${"a:\r\n".repeat(2100)}Upgrade: websocket\r\n`);
   const answer = (await rawRequest(child.port, bytes)).toString("latin1");
-  assert.match(answer, /^HTTP\/1\.1 400 /);
+  assert.match(answer, /^HTTP\/1\.1 4(00|31) /); // Node itself answers 431 from version 22 on
   await undisturbed(bystander);
 });
 
