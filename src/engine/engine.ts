@@ -17,9 +17,9 @@ import { Session } from "./session";
 import type { SessionHost } from "./session-host";
 import type { Transport, TransportName } from "./transport";
 import type { PollingSettings } from "./transports/polling";
-import type { WebTransportSession } from "./transports/webtransport";
+import { endSession, WebTransportTransport, type WebTransportSession } from "./transports/webtransport";
 import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, verify, type Refusal } from "./verification";
-import { awaitHandshake } from "./webtransport-handshake";
+import { WebTransportHandshake } from "./webtransport-handshake";
 
 const debug = debugModule("engine");
 
@@ -50,6 +50,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
   protected readonly middlewares: Middleware[];
   protected readonly corsMiddleware: Middleware | null;
   protected pollingSettings: PollingSettings;
+  private readonly handshakes: Set<WebTransportHandshake>;
   private isExitFlushHeld: boolean;
 
   /** @throws UsageError RC_ERR_OPTION on an option that cannot work */
@@ -62,6 +63,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
     this.middlewares = [];
     this.corsMiddleware = this.opts.cors ? (cors(this.opts.cors as cors.CorsOptions) as Middleware) : null;
     this.pollingSettings = this.makePollingSettings();
+    this.handshakes = new Set();
     this.isExitFlushHeld = false;
   }
 
@@ -98,29 +100,39 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
    * the client doesn't open a stream and send its first packet within `upgradeTimeout`.
    */
   async onWebTransportSession(session: WebTransportSession): Promise<void> {
+    if (typeof session?.close !== "function" || session.incomingBidirectionalStreams === undefined) {
+      throw new UsageError("RC_ERR_ARGUMENT", `engine.onWebTransportSession: expected a WebTransport session, met ${typeof session}`);
+    }
     if (this.middlewares.length > 0 || !this.opts.transports.includes("webtransport")) {
       debug("closing a WebTransport session: not enabled, or middlewares are registered");
       session.closed.then(undefined, () => {});
-      session.close();
-      return;
+      return endSession(session);
     }
     const { upgradeTimeout, maxHttpBufferSize } = this.opts;
-    const handshake = await awaitHandshake(session, { timeoutMs: upgradeTimeout, maxPayloadBytes: Number(maxHttpBufferSize) });
-    if (handshake === null) return;
-    const { transport, request } = handshake;
-    if (request.kind === "open") {
-      this.openSession(generateId(), transport, null);
-    } else {
-      const found = this.findSession(request.sid);
-      if (found === undefined || found.protocol !== 4) return transport.abort();
-      found.maybeUpgrade(transport);
+    const handshake = new WebTransportHandshake(session, { timeoutMs: upgradeTimeout, maxPayloadBytes: Number(maxHttpBufferSize) });
+    this.handshakes.add(handshake);
+    const opened = await handshake.run();
+    this.handshakes.delete(handshake);
+    if (opened === null) return;
+    const { stream, request } = opened;
+    const transport = new WebTransportTransport(stream);
+    try {
+      if (request.kind === "open") {
+        this.openSession(generateId(), transport, null);
+      } else {
+        const found = this.findSession(request.sid);
+        if (found?.protocol === 4) found.maybeUpgrade(transport);
+        else transport.close(() => {});
+      }
+    } finally {
+      transport.start(); // also when a listener of `connection` threw: the session is there
     }
-    transport.start();
   }
 
   /** Ends every session at once (`forced close`) and stops taking WebSockets; the HTTP server is left as it is. */
   close(): this {
     debug("closing all open clients");
+    for (const handshake of this.handshakes) handshake.cancel();
     for (const session of Object.values(this.clients)) session.close(true);
     if (this.isExitFlushHeld) releaseExitFlush();
     this.isExitFlushHeld = false;

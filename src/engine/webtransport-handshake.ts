@@ -1,66 +1,93 @@
 import type { EnginePacket } from "../protocol/engine-packet";
 import { FrameDecoder } from "../protocol/webtransport-frame";
 import { Deadline } from "../support/deadline";
-import { WebTransportTransport, type WebTransportSession, type WebTransportStream } from "./transports/webtransport";
+import { endSession, type OpenedStream, type WebTransportSession, type WebTransportStream } from "./transports/webtransport";
 
 /** What the first packet of a WebTransport session asks for. */
 export type WebTransportRequest = { readonly kind: "open" } | { readonly kind: "upgrade"; readonly sid: string };
 
 /**
- * Waits for the client's stream and its first packet, at most `timeoutMs`.
- * @returns the transport and what was asked for; null when nothing acceptable came, and the session is closed then
+ * The time between a WebTransport session and its first packet.
+ *
+ *     waiting --stream, first packet--> opened
+ *     waiting --time-out, session closed, anything else, cancel()--> failed: reader released, session closed
  */
-export async function awaitHandshake(
-  session: WebTransportSession,
-  options: { timeoutMs: number; maxPayloadBytes: number },
-): Promise<{ transport: WebTransportTransport; request: WebTransportRequest } | null> {
-  const streams = session.incomingBidirectionalStreams.getReader();
-  let reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
-  const giveUp = (): void => {
-    streams.cancel().catch(ignore);
-    reader?.cancel().catch(ignore);
-    try {
-      session.close();
-    } catch {
-      // closed already
-    }
-  };
-  const deadline = new Deadline(giveUp, null);
-  deadline.start(options.timeoutMs);
-  session.closed.then(giveUp, giveUp);
-  try {
-    const { done, value: stream } = await streams.read();
-    if (!done) {
-      reader = stream.readable.getReader();
-      const handshake = await readFirst(session, stream, reader, options.maxPayloadBytes);
-      if (handshake !== null) return handshake;
-    }
-  } catch {
-    // the session or its stream failed: nobody is left to answer
-  } finally {
-    deadline.cancel();
+export class WebTransportHandshake {
+  private readonly session: WebTransportSession;
+  private readonly decoder: FrameDecoder;
+  private readonly timeout: Deadline<WebTransportHandshake>;
+  private readonly streams: ReadableStreamDefaultReader<WebTransportStream>;
+  private reader: ReadableStreamDefaultReader<Uint8Array> | null;
+  private state: "waiting" | "opened" | "failed";
+
+  constructor(session: WebTransportSession, options: { timeoutMs: number; maxPayloadBytes: number }) {
+    this.session = session;
+    this.decoder = new FrameDecoder(options.maxPayloadBytes);
+    this.timeout = new Deadline<WebTransportHandshake>(cancel, this);
+    this.streams = session.incomingBidirectionalStreams.getReader();
+    this.reader = null;
+    this.state = "waiting";
+    this.timeout.start(options.timeoutMs);
+    const onClosed = (): void => this.cancel();
+    session.closed.then(onClosed, onClosed);
   }
-  giveUp();
-  return null;
+
+  /**
+   * Waits for the client's stream and its first packet.
+   * @returns the stream and what was asked for; null when nothing acceptable came, and the session is closed then
+   */
+  async run(): Promise<{ stream: OpenedStream; request: WebTransportRequest } | null> {
+    try {
+      const { value: stream } = await this.streams.read();
+      if (stream !== undefined && this.isWaiting) return await this.readFirst(stream);
+    } catch {
+      // the session or its stream failed: nobody is left to answer
+    } finally {
+      this.cancel(); // unless it was opened
+    }
+    return null;
+  }
+
+  /** Gives up, unless it is over. */
+  cancel(): void {
+    if (this.state !== "waiting") return;
+    this.state = "failed";
+    this.timeout.cancel();
+    release(this.reader);
+    release(this.streams);
+    endSession(this.session);
+  }
+
+  private get isWaiting(): boolean {
+    return this.state === "waiting";
+  }
+
+  private async readFirst(stream: WebTransportStream): Promise<{ stream: OpenedStream; request: WebTransportRequest } | null> {
+    const { session, decoder } = this;
+    const reader = (this.reader = stream.readable.getReader());
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || !this.isWaiting) return null;
+      const [first, ...early] = decoder.decode(value);
+      if (first === undefined) continue;
+      const request = requestOf(first);
+      if (request === null) return null;
+      this.state = "opened";
+      this.timeout.cancel();
+      return { stream: { session, reader, writable: stream.writable, decoder, early }, request };
+    }
+  }
 }
 
-async function readFirst(
-  session: WebTransportSession,
-  stream: WebTransportStream,
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-  maxPayloadBytes: number,
-): Promise<{ transport: WebTransportTransport; request: WebTransportRequest } | null> {
-  const decoder = new FrameDecoder(maxPayloadBytes);
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return null;
-    const [first, ...rest] = decoder.decode(value);
-    if (first === undefined) continue;
-    const request = requestOf(first);
-    // A client waits for the answer before it sends more.
-    if (request === null || rest.length > 0) return null;
-    return { transport: new WebTransportTransport(session, stream, reader, decoder), request };
-  }
+function cancel(handshake: WebTransportHandshake): void {
+  handshake.cancel();
+}
+
+/** Lets a stream go: what comes is discarded, and nobody holds it. */
+function release(reader: ReadableStreamDefaultReader<unknown> | null): void {
+  if (reader === null) return;
+  reader.cancel().catch(ignore);
+  reader.releaseLock();
 }
 
 function requestOf(packet: EnginePacket): WebTransportRequest | null {

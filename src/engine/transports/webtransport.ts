@@ -1,8 +1,11 @@
 // Step of the walks on a WebTransport stream: bytes from the peer become packets, packets become framed bytes.
 import type { EnginePacket } from "../../protocol/engine-packet";
 import { encodeFrame, type FrameDecoder } from "../../protocol/webtransport-frame";
+import { Deadline } from "../../support/deadline";
+import { hasListeners } from "../../support/lean-emitter";
+import { nextTick } from "../../support/tick";
 import type { Prepared } from "../prepared";
-import { HANDED_LIMIT_BYTES, Transport } from "../transport";
+import { Transport } from "../transport";
 
 /** What is used of a WebTransport session (W3C WebTransport). */
 export interface WebTransportSession {
@@ -17,39 +20,61 @@ export interface WebTransportStream {
   readonly writable: WritableStream<Uint8Array>;
 }
 
-/** Carries packets over one bidirectional stream of a WebTransport session. */
+/** What the handshake hands over: the stream, and what it has read of it. */
+export interface OpenedStream {
+  readonly session: WebTransportSession;
+  readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  readonly decoder: FrameDecoder;
+  /** Packets that came together with the first one: a client that upgrades sends its probe right behind it. */
+  readonly early: readonly EnginePacket[];
+}
+
+/** How long a peer that doesn't read has for what was handed over before the end; as for a WebSocket's closing handshake. */
+const CLOSE_WAIT_MS = 30_000;
+
+/**
+ * Carries packets over one bidirectional stream of a WebTransport session.
+ *
+ *     open --close, abort--> closing --handed over bytes taken, or time-out--> closed        open, closing --stream or session ends--> closed
+ */
 export class WebTransportTransport extends Transport {
   readonly name = "webtransport";
   private readonly session: WebTransportSession;
   private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
   private readonly writer: WritableStreamDefaultWriter<Uint8Array>;
   private readonly decoder: FrameDecoder;
+  private readonly closeWait: Deadline<WebTransportTransport>;
+  private early: readonly EnginePacket[];
   private handedBytes: number;
   private doneBytes: number;
 
-  constructor(session: WebTransportSession, stream: WebTransportStream, reader: ReadableStreamDefaultReader<Uint8Array>, decoder: FrameDecoder) {
+  constructor({ session, reader, writable, decoder, early }: OpenedStream) {
     super(4, true);
     this.session = session;
     this.reader = reader;
-    this.writer = stream.writable.getWriter();
-    this.writer.closed.catch(() => this.onEnd()); // a stream that fails ends the transport; it never is an unhandled rejection
+    this.writer = writable.getWriter();
+    this.decoder = decoder;
+    this.closeWait = new Deadline<WebTransportTransport>(cut, this);
+    this.early = early;
     this.handedBytes = 0;
     this.doneBytes = 0;
     this.writable = true;
-    session.closed.then(
-      () => this.onEnd(),
-      () => this.onEnd(),
-    );
-    this.decoder = decoder;
+    const onEnd = (): void => outside(() => this.onEnd());
+    this.writer.closed.catch(onEnd); // a stream that fails ends the transport; it never is an unhandled rejection
+    session.closed.then(onEnd, onEnd);
   }
 
   /** Starts reading; called once somebody owns the transport. */
   start(): void {
-    void this.read(this.decoder);
+    const { early } = this;
+    this.early = [];
+    this.deliver(early);
+    void this.read();
   }
 
   get hasRoom(): boolean {
-    return this.writable || (this.handedBytes < HANDED_LIMIT_BYTES && this.readyState === "open" && this.handedBytes === 0);
+    return this.readyState === "open" && this.handedBytes === 0;
   }
 
   get bufferedBytes(): number {
@@ -66,12 +91,11 @@ export class WebTransportTransport extends Transport {
 
   send(packets: readonly Prepared[]): void {
     this.writable = false;
-    const parts = packets.flatMap((packet) => encodeFrame(packet as EnginePacket));
-    const bytes = Buffer.concat(parts);
+    const bytes = Buffer.concat(packets.flatMap((packet) => encodeFrame(packet as EnginePacket)));
     this.handedBytes += bytes.length;
     this.writer.write(bytes).then(
       () => this.onWritten(bytes.length),
-      () => this.onEnd(),
+      () => outside(() => this.onEnd()),
     );
   }
 
@@ -80,15 +104,14 @@ export class WebTransportTransport extends Transport {
     onClosed();
   }
 
-  abort(): void {
+  abort(hard = false): void {
+    if (hard) return this.onEnd();
     if (this.readyState !== "open") return;
     this.readyState = "closing";
     this.writable = false;
-    // What was handed over leaves first; a peer that doesn't read is cut by the end of the session itself.
-    void this.writer.close().then(
-      () => this.endSession(),
-      () => this.endSession(),
-    );
+    this.closeWait.start(CLOSE_WAIT_MS);
+    const onEnd = (): void => outside(() => this.onEnd());
+    this.writer.close().then(onEnd, onEnd); // what was handed over leaves first
     this.reader.cancel().catch(ignore);
   }
 
@@ -96,46 +119,68 @@ export class WebTransportTransport extends Transport {
     this.handedBytes -= bytes;
     this.doneBytes += bytes;
     if (this.handedBytes > 0 || this.readyState !== "open") return;
-    this.owner?.onTransportReady();
+    outside(() => this.owner?.onTransportReady());
     if (this.handedBytes > 0) return;
-    this.writable = true;
-    this.owner?.onTransportWritten();
+    this.writable = (this.readyState as string) === "open";
+    outside(() => hasListeners(this, "ready") && this.emit("ready"));
+    outside(() => this.owner?.onTransportWritten());
   }
 
-  private async read(decoder: FrameDecoder): Promise<void> {
-    try {
-      for (;;) {
-        const { done, value } = await this.reader.read();
-        if (done) break;
-        this.deliver(decoder.decode(value));
-      }
-    } catch {
-      // the stream was reset: the same as its end
+  private async read(): Promise<void> {
+    for (;;) {
+      const chunk = await this.reader.read().catch(ignore); // a stream that was reset has ended as well
+      if (chunk === undefined || chunk.done) break;
+      this.deliver(this.decoder.decode(chunk.value));
     }
-    this.onEnd();
+    if (this.readyState === "open") outside(() => this.onEnd());
   }
 
   private deliver(packets: readonly EnginePacket[]): void {
     for (const packet of packets) {
       if (this.owner === null) return;
-      this.owner.onTransportPacket(packet);
+      outside(() => this.owner?.onTransportPacket(packet));
     }
   }
 
+  /** The stream or the session has ended, or has to. */
   private onEnd(): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
     this.writable = false;
-    this.endSession();
+    this.closeWait.cancel();
+    this.writer.abort().catch(ignore);
+    this.reader.cancel().catch(ignore);
+    endSession(this.session);
     this.owner?.onTransportClose();
   }
 
-  private endSession(): void {
-    try {
-      this.session.close();
-    } catch {
-      // closed already
-    }
+  /** @internal */
+  cut(): void {
+    this.onEnd();
+  }
+}
+
+function cut(transport: WebTransportTransport): void {
+  transport.cut();
+}
+
+/** Ends a session of the user's HTTP/3 server; one that has ended already may say so by throwing. */
+export function endSession(session: WebTransportSession): void {
+  try {
+    session.close();
+  } catch {
+    // closed already
+  }
+}
+
+/** Runs what may call a user's listener: what it throws is raised as from any event, not as the rejection of a promise nobody knows. */
+function outside(work: () => unknown): void {
+  try {
+    work();
+  } catch (error) {
+    nextTick(() => {
+      throw error;
+    });
   }
 }
 
