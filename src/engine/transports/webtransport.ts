@@ -112,7 +112,6 @@ export class WebTransportTransport extends Transport {
     this.closeWait.start(CLOSE_WAIT_MS);
     const onEnd = (): void => outside(() => this.onEnd());
     this.writer.close().then(onEnd, onEnd); // what was handed over leaves first
-    this.reader.cancel().catch(ignore);
   }
 
   private onWritten(bytes: number): void {
@@ -148,9 +147,9 @@ export class WebTransportTransport extends Transport {
     this.readyState = "closed";
     this.writable = false;
     this.closeWait.cancel();
+    endSession(this.session); // first: a stream that is let go before makes some clients fail
     this.writer.abort().catch(ignore);
     this.reader.cancel().catch(ignore);
-    endSession(this.session);
     this.owner?.onTransportClose();
   }
 
