@@ -17,6 +17,7 @@ import { WebSocketTransport, type Wire } from "../transports/websocket";
 import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, supportsBinary, type Refusal } from "../verification";
 import { LibraryWire } from "./library-wire";
 import { NodeExchange } from "./node-exchange";
+import { offerExtendedConnect } from "./node-http2";
 import { NodeWire } from "./node-wire";
 import { UpgradeResponse } from "./upgrade-response";
 
@@ -28,6 +29,7 @@ interface WebSocketServerLike {
 }
 
 const kResponse = Symbol("response");
+const NO_HEAD = Buffer.alloc(0);
 
 /** The engine on Node's HTTP servers: HTTP/1.1, HTTPS, and HTTP/2 with `allowHTTP1`. */
 export class Server extends BaseServer {
@@ -67,6 +69,11 @@ export class Server extends BaseServer {
     server.on("upgrade", (req: IncomingMessage, socket: Duplex, head: Buffer) => {
       if (matchesPath(path, req.url!)) this.handleUpgrade(req, socket, head);
       else if (options.destroyUpgrade !== false) endUnlessAnswered(socket as NetSocket, options.destroyUpgradeTimeout || 1000);
+    });
+    offerExtendedConnect(server, {
+      isOurs: (url) => matchesPath(path, url),
+      onUpgrade: (request, socket) => this.handleUpgrade(request, socket, NO_HEAD),
+      unansweredMs: options.destroyUpgrade === false ? null : options.destroyUpgradeTimeout || 1000,
     });
   }
 
@@ -164,7 +171,12 @@ export class Server extends BaseServer {
   }
 
   /** Completes the WebSocket handshake and puts a transport on the connection. */
-  private acceptWebSocket(request: EngineRequest, socket: Duplex, head: Buffer, onTransport: (transport: Transport, ws: WebSocket) => void): void {
+  private acceptWebSocket(
+    request: EngineRequest,
+    socket: Duplex,
+    head: Buffer,
+    onTransport: (transport: Transport, ws: WebSocket) => void,
+  ): void {
     const net = socket as NetSocket;
     const response = (request as { [kResponse]?: UpgradeResponse })[kResponse];
     response?.writeHead();
