@@ -39,7 +39,7 @@ export function openClient(port, { onFrame = null, query = "", localAddress } = 
     socket.on("error", reject);
     socket.write(`GET /socket.io/?EIO=4&transport=websocket${query} HTTP/1.1\r\n${HEADERS}\r\n\r\n`);
     socket.on("data", (chunk) => {
-      let data = rest === null ? chunk : Buffer.concat([rest, chunk]);
+      const data = rest === null ? chunk : Buffer.concat([rest, chunk]);
       rest = null;
       let at = 0;
       if (state === "head") {

@@ -29,10 +29,10 @@ export interface Refusal {
   readonly code: ErrorNumber;
   readonly context: Record<string, unknown>;
   /** Replaces the text of the code in the response. */
-  readonly message?: unknown;
+  readonly message?: string | number;
 }
 
-export function refuse(code: ErrorNumber, context: Record<string, unknown>, message?: unknown): Refusal {
+export function refuse(code: ErrorNumber, context: Record<string, unknown>, message?: string | number): Refusal {
   return message === undefined ? { code, context } : { code, context, message };
 }
 

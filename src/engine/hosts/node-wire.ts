@@ -6,7 +6,8 @@ import type { WireListener } from "../host";
 import { limitError } from "../limits";
 import { Deadline } from "../../support/deadline";
 import { runInRoot } from "../../support/tick";
-import { allocateFrame, Prepared } from "../prepared";
+import type { Prepared } from "../prepared";
+import { allocateFrame } from "../prepared";
 import { HANDED_LIMIT_BYTES } from "../transport";
 import type { Wire } from "../transports/websocket";
 import { bindWebSocket, type BoundWebSocket } from "./bind-websocket";
@@ -262,7 +263,7 @@ function asciiFrame(packet: Prepared): string | null {
   const code = packet.typeCode;
   const length = data.length + code.length;
   if (length > LONG_TEXT || Buffer.byteLength(data) !== data.length || packet.options?.wsPreEncodedFrame !== undefined) return null;
-  const header = length < 126 ? SHORT_HEADERS[length]! : String.fromCharCode(0x81, 126, length >> 8, length & 255);
+  const header = length < 126 ? SHORT_HEADERS[length] : String.fromCharCode(0x81, 126, length >> 8, length & 255);
   return header + code + data;
 }
 

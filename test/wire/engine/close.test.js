@@ -202,7 +202,7 @@ test("lets the process exit once engine and HTTP server are closed [ENG-164, ENG
 
 test("closes with the HTTP server [ENG-69]", async (t) => {
   const { engine, port, httpServer } = await startEngine(t);
-  const { session, ws } = await openWebSocket({ engine, port });
+  const { session } = await openWebSocket({ engine, port });
   const end = ending(session);
   httpServer.close();
   httpServer.emit("close");
