@@ -125,6 +125,16 @@ export class Session extends LeanEmitter implements TransportOwner {
     return this.queue === null ? [] : this.queue.toArray().map((packet) => packet.toPublic());
   }
 
+  /** Callbacks of packets that wait in the queue; tests and monitors of Engine.IO programs read it. @internal */
+  get packetsFn(): SendCallback[] {
+    return (this.queue?.toArray() ?? []).flatMap((packet) => packet.callback ?? []);
+  }
+
+  /** Callbacks of packets that were handed to the transport and not reported as written yet. @internal */
+  get sentCallbackFn(): SendCallback[] {
+    return this.callbacks ?? [];
+  }
+
   /** Bytes that wait: queued here, and handed to the transport but not yet taken by the system. */
   get bufferedBytes(): number {
     return (this.queue === null ? 0 : this.queue.bytes) + this.transport.bufferedBytes;
