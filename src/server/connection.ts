@@ -162,7 +162,7 @@ export class Client<
     this.customDecoder = decoder;
     decoder.on("decoded", (packet) => {
       if (this.decoded !== null) this.decoded.push(packet);
-      else this.ondecoded(packet);
+      else this.takeJudged(packet); // a decoder that takes its time
     });
   }
 
@@ -194,10 +194,17 @@ export class Client<
       this.decoded = null;
     }
     for (const packet of packets) {
-      const flaw = flawOf(packet);
-      if (flaw !== null) return this.onerror(new ProtocolError("RC_ERR_PAYLOAD", flaw));
-      this.ondecoded(packet);
+      if (!this.takeJudged(packet)) return;
     }
+  }
+
+  /** Takes a packet of a custom parser, unless it must not reach the sockets: then the connection ends. */
+  private takeJudged(packet: SocketPacket): boolean {
+    if (this.isClosed) return false;
+    const flaw = flawOf(packet);
+    if (flaw === null) this.ondecoded(packet);
+    else this.onerror(new ProtocolError("RC_ERR_PAYLOAD", flaw));
+    return flaw === null;
   }
 
   /** Takes a packet. @internal */
