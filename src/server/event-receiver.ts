@@ -117,7 +117,10 @@ export abstract class EventReceiver<
 
   /** Shows an event to the listeners of everything that comes in. @internal */
   _notifyListeners(event: readonly unknown[]): void {
-    callAll(this._anyListeners, this, event);
+    const errors = this.client.server._listenerErrors;
+    if (errors === null) return callAll(this._anyListeners, this, event);
+    const [name, ...args] = event as Event;
+    errors.callAll(this._anyListeners?.slice() ?? [], this, { socket: this as never, event: name, args }, event as unknown[]);
   }
 
   /** Shows a packet to the listeners of everything that goes out; adapters call it. @internal */
@@ -176,21 +179,42 @@ export abstract class EventReceiver<
   dispatch(event: Event): void {
     const middlewares = this._middlewares;
     if (middlewares !== null && middlewares.length > 0)
-      runMiddlewares(middlewares.slice(), event, (error) => (error ? nextTick(raiseError, this, error) : nextTick(raise, this, event)));
+      runMiddlewares(this.guarded(middlewares), event, (error) =>
+        error ? nextTick(raiseError, this, error) : nextTick(raise, this, event),
+      );
     // What a catch-all listener has set as async context holds for the event's listeners: they get a tick of their own.
     else if (this._anyListeners !== null || !this.client._raiseLater(this, event)) nextTick(raise, this, event);
+  }
+
+  /** The middlewares as they are now; with `captureRejections` one that fails drops the event. */
+  private guarded(middlewares: readonly SocketMiddleware[]): SocketMiddleware[] {
+    const errors = this.client.server._listenerErrors;
+    if (errors === null) return middlewares.slice();
+    return middlewares.map((middleware) => (event, next) => {
+      const [name, ...args] = event;
+      errors.call(middleware, this, { socket: this as never, event: name, args }, [event, next]);
+    });
   }
 
   /** Runs the listeners of an event, unless the socket has gone meanwhile. Hot: once per event. @internal */
   _raise(event: Event): void {
     if (this._state !== "connected") return;
     if (event[0] === "error" && this.listenerCount("error") === 0) return; // a client must not be able to throw here
-    emitLocally.apply(this, event);
+    const errors = this.client.server._listenerErrors;
+    if (errors === null) emitLocally.apply(this, event);
+    else errors.raise(this, this as never, event[0], event.slice(1));
+  }
+
+  /** Raises an event of this side's own. @internal */
+  _raiseOwn(event: string, ...args: any[]): void {
+    const errors = this.client.server._listenerErrors;
+    if (errors === null) emitLocally.call(this, event, ...args);
+    else errors.raise(this, this as never, event, args);
   }
 
   /** Raises `error`; without a listener nothing happens. @internal */
   _onerror(error: Error): void {
-    if (this.listenerCount("error") > 0) emitLocally.call(this, "error", error);
+    if (this.listenerCount("error") > 0) this._raiseOwn("error", error);
   }
 
   /** @internal */

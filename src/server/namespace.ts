@@ -8,6 +8,7 @@ import type { ParentNamespace } from "./dynamic-namespace";
 import { forEachInTurn } from "./each-in-turn";
 import { emitLocally } from "./emit-locally";
 import type { DefaultEventsMap, EventNamesWithoutAck, EventParams, EventsMap } from "./events";
+import type { ListenerErrorContext } from "./listener-errors";
 import { SERVER_RESERVED_EVENTS } from "./reserved-events";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
@@ -38,6 +39,7 @@ export interface ServerReservedEventsMap<
   SocketData,
 > extends NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
   new_namespace: (namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void;
+  listener_error: (error: unknown, context: ListenerErrorContext) => void;
 }
 
 /** Judges a socket that asks to join: `next()` lets it pass, `next(error)` refuses it. */
@@ -129,8 +131,11 @@ export class Namespace<
 
   /** Announces a socket that has joined. @internal */
   _announce(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
-    emitLocally.call(this, "connect", socket);
-    emitLocally.call(this, "connection", socket);
+    for (const event of ["connect", "connection"]) {
+      const errors = this.server._listenerErrors;
+      if (errors === null) emitLocally.call(this, event, socket);
+      else errors.raise(this, socket, event, [socket]);
+    }
   }
 
   /** Announces, as the main namespace, another one. @internal */

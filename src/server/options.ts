@@ -27,6 +27,8 @@ export interface ServerOptions extends EngineOptions, AttachOptions {
   };
   /** Whether namespaces opened on demand are closed when the last client leaves. Default false. */
   cleanupEmptyChildNamespaces: boolean;
+  /** Whether what listeners throw, or reject with, becomes the event `listener_error` of the server. Default false. */
+  captureRejections: boolean;
 }
 
 /** The option `connectionStateRecovery`, completed. */

@@ -23,7 +23,7 @@ export interface EventEmitterReservedEventsMap {
 export const RESERVED_EVENTS: ReadonlySet<unknown> = RESERVED_NAMES;
 
 /** Names that `serverSideEmit` refuses, and that are refused from other servers. */
-export const SERVER_RESERVED_EVENTS: ReadonlySet<unknown> = new Set<unknown>(["connect", "connection", "new_namespace"]);
+export const SERVER_RESERVED_EVENTS: ReadonlySet<unknown> = new Set<unknown>(["connect", "connection", "new_namespace", "listener_error"]);
 
 /** The error for an attempt to emit a reserved name. */
 export function reservedEventError(event: unknown): UsageError {

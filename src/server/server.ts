@@ -16,6 +16,7 @@ import type { PacketSource } from "./custom-parser";
 import { ParentNamespace } from "./dynamic-namespace";
 import type { DefaultEventsMap, EventsMap } from "./events";
 import { httpServerOf, isOptions, serveClientFiles, type TServerInstance } from "./http-door";
+import { ListenerErrors } from "./listener-errors";
 import { MemoryAdapter } from "./memory-adapter";
 import { Namespace, type NamespaceMiddleware, type ServerReservedEventsMap } from "./namespace";
 import { ask, matcherOf, type ParentNspNameMatchFn } from "./namespace-matching";
@@ -33,7 +34,8 @@ const DEFAULT_PARSER = { protocol, PacketType, Encoder, Decoder, isPacketValid }
  * A Socket.IO server: namespaces over the connections of an engine.
  *
  * Everything an emitter or a target of broadcasts can do is done by the main namespace, `io.sockets`: `io.on`, `io.to`,
- * `io.emit` and so on. Its own events: `connect(socket)`, `connection(socket)`, `new_namespace(namespace)`.
+ * `io.emit` and so on. Its own events: `connect(socket)`, `connection(socket)`, `new_namespace(namespace)`, and with
+ * `captureRejections` `listener_error(error, { socket, event, args })`.
  */
 export class Server<
   ListenEvents extends EventsMap = DefaultEventsMap,
@@ -62,6 +64,8 @@ export class Server<
   /** @internal */ readonly _parser: typeof DEFAULT_PARSER;
   /** @internal */ readonly _recovery: Recovery | null;
   /** @internal */ readonly _limits: Limits;
+  /** @internal Null without `captureRejections`. */
+  readonly _listenerErrors: ListenerErrors | null;
   /** @internal */ _connectTimeout: number;
   private _adapter: AdapterConstructor | undefined;
   private _path: string;
@@ -91,6 +95,7 @@ export class Server<
     }
     this._recovery = completeOptions(opts);
     this._limits = resolveLimits(opts.limits);
+    this._listenerErrors = opts.captureRejections ? new ListenerErrors(this) : null;
     this.opts = opts;
     this._path = pathOf(opts.path);
     this._serveClient = opts.serveClient !== false;

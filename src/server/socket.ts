@@ -8,7 +8,6 @@ import { expectAck, type AckCallback } from "./acks";
 import { BroadcastOperator } from "./broadcast";
 import type { Client } from "./connection";
 import { RECOVERABLE_REASONS, type DisconnectReason } from "./disconnect-reason";
-import { emitLocally } from "./emit-locally";
 import type {
   AllButLast,
   DecorateAcknowledgements,
@@ -226,7 +225,9 @@ export class Socket<
     const id = this.nsp._ids++;
     const packet: SocketPacket = { type: EVENT, nsp: this.nsp.name, data, id };
     if (this._anyOutgoingListeners !== null) this.notifyOutgoingListeners(packet);
-    expectAck(this, id, callback, flags?.timeout);
+    const errors = this.nsp.server._listenerErrors;
+    const guarded = errors === null ? callback : errors.guard(callback, this as Socket<any, any, any, any>, data[0] as string);
+    expectAck(this, id, guarded, flags?.timeout);
     if (this._state !== "joining" && this._state !== "connected") return;
     try {
       this.packet(packet, flags);
@@ -384,14 +385,14 @@ export class Socket<
     this._state = "leaving";
     // Whatever a listener or an adapter throws: it goes on to the caller, and the socket is gone.
     try {
-      emitLocally.call(this, "disconnecting", reason, description);
+      this._raiseOwn("disconnecting", reason, description);
     } finally {
       try {
         if (this.nsp.server._recovery !== null && RECOVERABLE_REASONS.has(reason)) this._persist();
       } finally {
         this._cleanup();
         this.client._remove(this);
-        emitLocally.call(this, "disconnect", reason, description);
+        this._raiseOwn("disconnect", reason, description);
       }
     }
     return undefined;
