@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { root } from "./doors.mjs";
 
 /** Families that start browsers, databases or installs: few files at a time, long time-outs. */
-const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem"]);
+const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "third-party"]);
 /** A file whose event loop never ends would hold the run for ever. */
 const familyLimitMs = 10 * 60_000;
 const testRoot = join(root, "test");

@@ -102,6 +102,9 @@ export function resolveOptions(given: ServerOptions): EngineOptions {
     const names = "polling, websocket, webtransport"; // names of other times are harmless: nobody asks for them
     throw new UsageError("RC_ERR_OPTION", `option transports: expected an array of ${names}, met ${JSON.stringify(transports)}`);
   }
+  for (const name of ["cookie", "perMessageDeflate", "httpCompression"]) expectSwitch(name, options[name], "a boolean or an object");
+  // A text would be taken for options without an origin, which allow every one.
+  if (typeof options["cors"] !== "function") expectSwitch("cors", options["cors"], "an object or a function");
   for (const name of ["allowRequest", "wsEngine"]) {
     const value: unknown = options[name];
     if (value !== undefined && value !== null && typeof value !== "function") {
@@ -119,6 +122,11 @@ export function resolveOptions(given: ServerOptions): EngineOptions {
     options["httpCompression"] = { threshold: 1024, ...(options["httpCompression"] === true ? {} : options["httpCompression"]) };
   }
   return options as EngineOptions;
+}
+
+function expectSwitch(name: string, value: unknown, expected: string): void {
+  if (!value || value === true || (typeof value === "object" && !Array.isArray(value))) return;
+  throw new UsageError("RC_ERR_OPTION", `option ${name}: expected ${expected}, met ${Array.isArray(value) ? "an array" : typeof value}`);
 }
 
 function expectNumber(name: string, value: unknown): void {

@@ -259,6 +259,7 @@ function raiseError(socket: AnyReceiver, error: Error): void {
 
 /** The listeners with another one behind, or in front of, the others; the list itself stays the same one. */
 function withListener(listeners: CatchAllListeners, listener: (...args: any[]) => void, place: "first" | "last"): CatchAllListeners {
+  if (typeof listener !== "function") throw new UsageError("RC_ERR_ARGUMENT", `expected a listener, met ${typeof listener}`);
   if (listeners === null) return [listener];
   if (place === "first") listeners.unshift(listener);
   else listeners.push(listener);

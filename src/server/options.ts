@@ -48,6 +48,9 @@ export const CONNECT_TIMEOUT_MS = 45_000;
  * @throws  UsageError RC_ERR_OPTION on a value that cannot work
  */
 export function completeOptions(options: Partial<ServerOptions>): Recovery | null {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new UsageError("RC_ERR_OPTION", `options: expected an object, met ${Array.isArray(options) ? "an array" : describe(options)}`);
+  }
   warnRemovedOptions(options);
   expect("adapter", isAbsent(options.adapter) || typeof options.adapter === "function", "a class or a function", options.adapter);
   expect("parser", isAbsent(options.parser) || isParser(options.parser), "an object with constructors Encoder and Decoder", options.parser);
@@ -86,5 +89,6 @@ function expect(option: string, holds: boolean, expected: string, met: unknown):
 }
 
 function describe(value: unknown): string {
+  if (value === null) return "null";
   return typeof value === "object" || typeof value === "function" || typeof value === "symbol" ? typeof value : JSON.stringify(value);
 }

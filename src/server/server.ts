@@ -134,6 +134,7 @@ export class Server<
   path(v?: string): this | string;
   path(v?: string): this | string {
     if (v === undefined) return this._path;
+    if (typeof v !== "string") throw new UsageError("RC_ERR_ARGUMENT", `io.path: expected a string, met ${typeof v}`);
     this._path = pathOf(v);
     return this;
   }
@@ -154,6 +155,7 @@ export class Server<
   connectTimeout(v?: number): this | number;
   connectTimeout(v?: number): this | number {
     if (v === undefined) return this._connectTimeout;
+    if (!(Number(v) > 0)) throw new UsageError("RC_ERR_ARGUMENT", `io.connectTimeout: expected a positive number, met ${String(v)}`);
     this._connectTimeout = v;
     return this;
   }
@@ -203,6 +205,9 @@ export class Server<
    * @param engine  emits `connection(socket)` and has `close()`
    */
   bind(engine: any): this {
+    if (typeof engine?.on !== "function" || typeof engine.close !== "function") {
+      throw new UsageError("RC_ERR_ARGUMENT", `io.bind: expected an engine with on() and close(), met ${engine === null ? "null" : typeof engine}`);
+    }
     this.engine = engine;
     this.boundEngines.add(engine);
     engine.on("connection", this.onconnection.bind(this));
@@ -214,6 +219,9 @@ export class Server<
    * @param conn  the engine's socket
    */
   onconnection(conn: any): this {
+    if (typeof conn?.on !== "function") {
+      throw new UsageError("RC_ERR_ARGUMENT", `io.onconnection: expected an engine's socket, met ${conn === null ? "null" : typeof conn}`);
+    }
     if (debug.enabled) debug("incoming connection with id %s", conn.id);
     const client = new Client(this, conn as Session);
     if (conn.protocol === 3) client.connect("/"); // clients of Socket.IO 2 expect to be there
@@ -263,6 +271,9 @@ export class Server<
     name: string | RegExp | ParentNspNameMatchFn,
     fn?: (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void,
   ): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+    if (name === undefined || name === null) {
+      throw new UsageError("RC_ERR_ARGUMENT", `io.of: expected a name, a regular expression or a function, met ${String(name)}`);
+    }
     const nsp = typeof name === "function" || name instanceof RegExp ? this.openPattern(name) : this.openNamespace(String(name));
     if (fn) nsp.on("connect", fn);
     return nsp;
@@ -298,6 +309,7 @@ export class Server<
    * @throws  UsageError RC_ERR_NAMESPACE on the main namespace
    */
   async removeNamespace(name: string): Promise<boolean> {
+    if (typeof name !== "string") throw new UsageError("RC_ERR_ARGUMENT", `io.removeNamespace: expected a name, met ${typeof name}`);
     const nsp = this._nsps.get(name.startsWith("/") ? name : `/${name}`);
     if ((nsp as unknown) === this.sockets) throw new UsageError("RC_ERR_NAMESPACE", "the main namespace cannot be removed");
     if (nsp === undefined) return false;

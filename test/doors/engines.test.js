@@ -13,7 +13,7 @@ import { Inbox, within } from "../support/wait.js";
 // -- an engine of the test's own ------------------------------------------------------------------
 
 /** The members of ENG-203, and what an EventEmitter uses of itself. */
-const CONTRACT = new Set(["id", "protocol", "readyState", "request", "remoteAddress", "transport", "write", "close", "on", "constructor"]);
+const CONTRACT = new Set(["id", "protocol", "readyState", "request", "remoteAddress", "transport", "write", "close", "on", "removeListener", "constructor"]);
 
 /** An engine of one session per TCP connection, one JSON string per line. `asked` holds whatever else was asked of its sessions. */
 class LineEngine extends EventEmitter {
@@ -65,7 +65,7 @@ class LineSession extends EventEmitter {
     this.id = `line-${++LineSession.count}`;
     this.protocol = 4;
     this.readyState = "open";
-    this.request = { headers: { "x-made-by": "the test" }, url: "/?a=1", socket: {} };
+    this.request = { headers: { "x-made-by": "the test" }, url: "/?a=1", _query: { a: "1" }, socket: {}, connection: {} };
     this.remoteAddress = socket.remoteAddress;
     this.transport = { name: "lines", writable: true };
     this.socket = socket;
