@@ -13,7 +13,19 @@ import { Inbox, within } from "../support/wait.js";
 // -- an engine of the test's own ------------------------------------------------------------------
 
 /** The members of ENG-203, and what an EventEmitter uses of itself. */
-const CONTRACT = new Set(["id", "protocol", "readyState", "request", "remoteAddress", "transport", "write", "close", "on", "removeListener", "constructor"]);
+const CONTRACT = new Set([
+  "id",
+  "protocol",
+  "readyState",
+  "request",
+  "remoteAddress",
+  "transport",
+  "write",
+  "close",
+  "on",
+  "removeListener",
+  "constructor",
+]);
 
 /** An engine of one session per TCP connection, one JSON string per line. `asked` holds whatever else was asked of its sessions. */
 class LineEngine extends EventEmitter {
