@@ -45,7 +45,7 @@ for (const [what, options, transports] of [
   ["opens a WebSocket", { transports: ["websocket"] }, ["websocket"]],
   ["moves from polling to a WebSocket", {}, ["polling", "websocket"]],
 ]) {
-  test(`${what} over HTTP/2 in Chromium [EIO-42, EIO-80, ENG-30]`, oursOnly("it serves no WebSocket over HTTP/2"), async (t) => {
+  test(`${what} over HTTP/2 in Chromium [EIO-42, EIO-80, HTTP-43]`, oursOnly("it serves no WebSocket over HTTP/2"), async (t) => {
     const { io, url, wire } = await start(t);
     const browser = await launch(t);
     const connection = once(io, "connection");

@@ -90,7 +90,7 @@ for (const [place, { event, install, provoke }] of Object.entries(PLACES)) {
 
 for (const [how, makeFail] of Object.entries(FAILURES)) {
   for (const event of ["disconnecting", "disconnect"]) {
-    test(`tells the hook when a ${event} listener ${how}, and the socket is gone [EVT-26, DIS-1]`, OURS, async (t) => {
+    test(`tells the hook when a ${event} listener ${how}, and the socket is gone [EVT-26]`, OURS, async (t) => {
       const { io, socket, client } = await pair(t, { captureRejections: true });
       socket.on(event, makeFail(boom(event)));
       const reported = once(io, "listener_error");

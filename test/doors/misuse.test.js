@@ -151,7 +151,7 @@ test("keeps the connection when a payload can't be encoded, and tells the caller
 
 // -- called twice ---------------------------------------------------------------------------------
 
-test("counts only the first next() of a namespace middleware [MID-3]", oursOnly("it counts every one"), async (t) => {
+test("counts only the first next() of a namespace middleware [MID-2, MID-3]", oursOnly("it counts every one"), async (t) => {
   const { io, url } = await startServer(t);
   let admitted = 0;
   io.use((_socket, next) => {
@@ -165,7 +165,7 @@ test("counts only the first next() of a namespace middleware [MID-3]", oursOnly(
   assert.deepEqual([admitted, io.sockets.sockets.size], [1, 1]);
 });
 
-test("counts only the first next(error) of a namespace middleware [MID-3]", oursOnly("it counts every one"), async (t) => {
+test("counts only the first next(error) of a namespace middleware [MID-2, MID-3]", oursOnly("it counts every one"), async (t) => {
   const { io, url } = await startServer(t);
   io.use((_socket, next) => {
     next(new Error("no"));
@@ -192,7 +192,7 @@ test("counts only the first next() of a socket middleware [EVT-30]", oursOnly("i
   assert.deepEqual(seen, [1]);
 });
 
-test("counts only the first answer of allowRequest [ENG-43]", OURS, async (t) => {
+test("counts only the first answer of allowRequest [ENG-50]", OURS, async (t) => {
   const { port, io } = await startServer(t, {
     allowRequest: (_request, answer) => {
       answer(null, true);
@@ -217,7 +217,7 @@ test("counts only the first answer of a function that opens namespaces [PAR-1]",
   assert.equal(opened, 1);
 });
 
-test("sends an answer once, however often it is given [ACK-2]", async (t) => {
+test("sends an answer once, however often it is given [ACK-5]", async (t) => {
   const { socket, client } = await pair(t);
   socket.on("ask", (answer) => {
     answer(1);
@@ -251,7 +251,7 @@ for (const [what, generateId] of [
     },
   ],
 ]) {
-  test(`refuses a handshake whose generateId ${what}, and keeps the session that is there [ENG-17, ENG-43]`, OURS, async (t) => {
+  test(`refuses a handshake whose generateId ${what}, and keeps the session that is there [ENG-17, ENG-42]`, OURS, async (t) => {
     const { io, port } = await startServer(t);
     io.engine.generateId = generateId;
     const first = await PollingSession.open(port, "", { path: "/socket.io/" });
@@ -296,7 +296,7 @@ test("passes on what an adapter's constructor throws to whoever made the namespa
   assert.throws(() => new Server({ adapter }), /no connection/);
 });
 
-test("refuses to ask a pattern of namespaces for its sockets [PAR-5]", async () => {
+test("refuses to ask a pattern of namespaces for its sockets [PAR-11]", async () => {
   const parent = new Server().of(/^\/room-\d+$/);
   await assert.rejects(async () => parent.fetchSockets(), /not supported on parent namespaces/);
 });

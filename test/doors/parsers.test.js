@@ -159,7 +159,7 @@ test("judges what a reviver made of a packet, not what came [EVT-24]", oursOnly(
   assert.equal(reason, "forced close");
 });
 
-test("leaves a namespace by a packet of a custom parser, in order [SIO-41, DIS-1]", async (t) => {
+test("leaves a namespace by a packet of a custom parser, in order [SIO-41]", async (t) => {
   const { socket, client } = await pair(t, { parser: tardyParser }, { client: { parser: jsonParser } });
   const log = record(socket, "n", "disconnect");
   client.emit("n", 1).emit("n", 2).disconnect();

@@ -8,7 +8,7 @@ import { startServer } from "../support/server.js";
 import { oursOnly } from "../support/target.js";
 import { http, messageFrame, PollingSession, refusedUpgrade, WireSocket } from "../support/wire-client.js";
 
-test("answers a binary POST of revision 4 with 400, ends its session and frees the connection, a hundred times [ENG-93, EIO-52]", async (t) => {
+test("answers a binary POST of revision 4 with 400, ends its session and frees the connection, a hundred times [ENG-96, EIO-99]", async (t) => {
   const { engine, port } = await startEcho(t);
   for (let round = 0; round < 100; round++) {
     const connection = once(engine, "connection");
@@ -71,7 +71,7 @@ for (const payload of ['{"__proto__":{"admin":true}}', '{"constructor":{"prototy
 }
 
 test(
-  "gives one client a thousand of the 100,000 namespaces it asks for, and takes them down with it [PAR-1, NSP-24]",
+  "gives one client a thousand of the 100,000 namespaces it asks for, and takes them down with it [PAR-1, PAR-20]",
   oursOnly("it opens them all"),
   async (t) => {
     const { io, port } = await startServer(t, { cleanupEmptyChildNamespaces: true });
@@ -99,22 +99,18 @@ test(
   },
 );
 
-test(
-  "opens no namespace for a client that leaves while the program still decides [PAR-1, NSP-24]",
-  oursOnly("it opens them"),
-  async (t) => {
-    const { io, port } = await startServer(t, { cleanupEmptyChildNamespaces: true });
-    const waiting = [];
-    io.of((_name, _auth, next) => waiting.push(next));
-    const peer = await wirePeer(t, port, { join: false });
-    peer.send(...Array.from({ length: 500 }, (_, i) => `40/n${i},`));
-    await eventually(() => waiting.length === 500, "the program to be asked");
-    peer.abort();
-    await eventually(() => io.engine.clientsCount === 0, "the client to go");
-    for (const next of waiting) next(null, true);
-    await eventually(() => io._nsps.size === 1, "the namespaces to go");
-  },
-);
+test("opens no namespace for a client that leaves while the program still decides [PAR-1, PAR-20]", oursOnly("it opens them"), async (t) => {
+  const { io, port } = await startServer(t, { cleanupEmptyChildNamespaces: true });
+  const waiting = [];
+  io.of((_name, _auth, next) => waiting.push(next));
+  const peer = await wirePeer(t, port, { join: false });
+  peer.send(...Array.from({ length: 500 }, (_, i) => `40/n${i},`));
+  await eventually(() => waiting.length === 500, "the program to be asked");
+  peer.abort();
+  await eventually(() => io.engine.clientsCount === 0, "the client to go");
+  for (const next of waiting) next(null, true);
+  await eventually(() => io._nsps.size === 1, "the namespaces to go");
+});
 
 test("never lets a refused upgrade end the process [ENG-48]", async (t) => {
   const { port } = await startEcho(t);

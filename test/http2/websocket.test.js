@@ -23,7 +23,7 @@ async function open(t, options, { path, headers } = {}) {
   return { ...started, connection, ws, session };
 }
 
-test2("announces extended CONNECT on a server that was attached, without any option of the program [ENG-30]", async (t) => {
+test2("announces extended CONNECT on a server that was attached, without any option of the program [HTTP-43]", async (t) => {
   const { url } = await startEngine(t, {}, HTTP2);
   const { remoteSettings } = await openConnection(t, url);
   assert.equal(remoteSettings.enableConnectProtocol, true);
@@ -59,7 +59,7 @@ test2("carries text and binary both ways, and pings [EIO-20, EIO-21, ENG-119]", 
   assert.equal((await ws.controls.next()).payload.toString(), "p");
 });
 
-test2("keeps many WebSockets and polls apart on one connection [ENG-30]", async (t) => {
+test2("keeps many WebSockets and polls apart on one connection [HTTP-43]", async (t) => {
   const { connection, engine } = await open(t);
   engine.on("connection", (session) => session.on("data", (data) => session.send(`${session.id}:${data}`)));
   const all = await Promise.all(Array.from({ length: 20 }, () => openWebSocket(connection)));
@@ -112,7 +112,7 @@ test2("shows programs a request like that of an HTTP/1.1 upgrade [ENG-131, ENG-2
   assert.deepEqual([handshake.secure, socket.request.socket.remoteAddress], [true, "127.0.0.1"]);
 });
 
-test2("runs middlewares, whose headers go into the answer with those of listeners [ENG-71, ENG-74, ENG-104]", async (t) => {
+test2("runs middlewares, whose headers go into the answer with those of listeners [ENG-71, ENG-74, ENG-78]", async (t) => {
   const { engine, url } = await startEngine(t, {}, HTTP2);
   engine.use((req, res, next) => {
     assert.equal(req.headers.upgrade, "websocket");
@@ -135,7 +135,7 @@ for (const [what, options, path, headers, text] of [
   ["revision 3", {}, "/engine.io/?EIO=3&transport=websocket", {}, "Unsupported protocol version"],
   ["what allowRequest refuses", { allowRequest: (_req, answer) => answer("go away", false) }, WEBSOCKET, {}, "go away"],
 ]) {
-  test2(`refuses ${what} with 400 and says why [ENG-40, ENG-43, ENG-46]`, async (t) => {
+  test2(`refuses ${what} with 400 and says why [ENG-40, ENG-44, ENG-50]`, async (t) => {
     const { engine, url } = await startEngine(t, options, HTTP2);
     const refused = once(engine, "connection_error");
     const { stream, status, headers: answer } = await ask(await openConnection(t, url), path, headers);
@@ -179,7 +179,7 @@ test2("negotiates compression [ENG-113]", async (t) => {
 
 // -- the end -------------------------------------------------------------------------------------
 
-test2("closes by the closing handshake, and ends the stream without an error [EIO-66, ENG-140]", async (t) => {
+test2("closes by the closing handshake, and ends the stream without an error [EIO-66, ENG-162]", async (t) => {
   const { ws, session } = await open(t);
   const end = ending(session);
   ws.close(1000);
@@ -188,7 +188,7 @@ test2("closes by the closing handshake, and ends the stream without an error [EI
   assert.equal(ws.socket.rstCode, 0);
 });
 
-test2("closes from the server, after what was sent [ENG-140]", async (t) => {
+test2("closes from the server, after what was sent [ENG-162]", async (t) => {
   const { ws, session } = await open(t);
   await ws.next();
   session.send("last");
@@ -309,7 +309,7 @@ test2("cuts a CONNECT of HTTP/1.1, as Node does [ENG-62]", async (t) => {
   await once(socket, "close");
 });
 
-test2("serves HTTP/1.1 upgrades on the same server [ENG-30]", async (t) => {
+test2("serves HTTP/1.1 upgrades on the same server [HTTP-43]", async (t) => {
   const { port, engine } = await startEngine(t, {}, HTTP2);
   const ws = await WireSocket.open(port, WEBSOCKET, {}, { tls: true });
   assert.match(await ws.next(), /^0\{"sid"/);
@@ -317,7 +317,7 @@ test2("serves HTTP/1.1 upgrades on the same server [ENG-30]", async (t) => {
   ws.abort();
 });
 
-test2("serves HTTP/2 without encryption [ENG-30]", async (t) => {
+test2("serves HTTP/2 without encryption [HTTP-43]", async (t) => {
   const { port } = await startEngine(t, {}, { http: createServer() });
   const ws = await openWebSocket(await openConnection(t, `http://127.0.0.1:${port}`));
   assert.match(await ws.next(), /^0\{"sid"/);

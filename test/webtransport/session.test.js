@@ -127,7 +127,7 @@ test("is writable again once the system has taken everything, and calls back the
   assert.deepEqual([session.transport.writable, session.bufferedBytes], [true, 0]);
 });
 
-test("drops volatile packets while the client doesn't read, and loses no other [ENG-174, EVT-5]", async (t) => {
+test("drops volatile packets while the client doesn't read, and loses no other [ENG-174, EVT-9]", async (t) => {
   const { io } = await startServer(t, { transports: ["polling", "webtransport"] });
   const connection = once(io, "connection");
   const { stream } = await openWebTransport(io.engine, { window: 0 });

@@ -60,7 +60,7 @@ test("takes the probe that came in one chunk with the first packet [EIO-37, ENG-
   assert.equal(await stream.next(), "3probe");
 });
 
-test("keeps rooms and data of the socket over the upgrade [ENG-173, SOC-16]", async (t) => {
+test("keeps rooms and handshake of the socket over the upgrade [ENG-173]", async (t) => {
   const { io, port } = await startServer(t, TRANSPORTS);
   const connection = once(io, "connection");
   const client = await PollingSession.open(port, "", { path: "/socket.io/" });
