@@ -27,7 +27,7 @@ async function start(t) {
 /** What a page does: connects, exchanges text and binary, tells the transports it had. */
 const useSocket = (options) =>
   new Promise((resolve, reject) => {
-    const socket = io({ ...options, reconnection: false });
+    const socket = globalThis.io({ ...options, reconnection: false });
     const transports = [];
     socket.on("connect_error", reject);
     socket.on("connect", async () => {
