@@ -103,7 +103,7 @@ export function resolveOptions(given: ServerOptions): EngineOptions {
     throw new UsageError("RC_ERR_OPTION", `option transports: expected an array of ${names}, met ${JSON.stringify(transports)}`);
   }
   for (const name of ["cookie", "perMessageDeflate", "httpCompression"]) expectSwitch(name, options[name], "a boolean or an object");
-  // A text would be taken for options without an origin, which allow every one.
+  options["cors"] = corsOptionsOf(options["cors"]);
   if (typeof options["cors"] !== "function") expectSwitch("cors", options["cors"], "an object or a function");
   for (const name of ["allowRequest", "wsEngine"]) {
     const value: unknown = options[name];
@@ -127,6 +127,14 @@ export function resolveOptions(given: ServerOptions): EngineOptions {
 function expectSwitch(name: string, value: unknown, expected: string): void {
   if (!value || value === true || (typeof value === "object" && !Array.isArray(value))) return;
   throw new UsageError("RC_ERR_OPTION", `option ${name}: expected ${expected}, met ${Array.isArray(value) ? "an array" : typeof value}`);
+}
+
+/**
+ * The option `cors` as the package of that name takes it. An origin or a list of them stands for `{ origin }`; the package
+ * itself would take it for options without an origin, which allow every one.
+ */
+export function corsOptionsOf(given: unknown): unknown {
+  return typeof given === "string" || Array.isArray(given) ? { origin: given } : given;
 }
 
 function expectNumber(name: string, value: unknown): void {

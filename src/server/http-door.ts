@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server as HTTPServer, type Ser
 import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HTTPSServer } from "node:https";
 import cors from "cors";
+import { corsOptionsOf } from "../engine/options";
 import { UsageError } from "../errors";
 import { ClientFiles, type CorsMiddleware } from "./client-files";
 import type { ServerOptions } from "./options";
@@ -39,7 +40,8 @@ function refuse(_request: IncomingMessage, response: ServerResponse): void {
 
 /** Puts the client files in front of the listeners that a server has. */
 export function serveClientFiles(server: TServerInstance, paths: readonly string[], corsOption: ServerOptions["cors"]): void {
-  const files = new ClientFiles(paths, corsOption ? (cors(corsOption as cors.CorsOptions) as CorsMiddleware) : null);
+  const options = corsOptionsOf(corsOption) as cors.CorsOptions | undefined;
+  const files = new ClientFiles(paths, options ? (cors(options) as CorsMiddleware) : null);
   const host = server as HTTPServer;
   const listeners = host.listeners("request").slice();
   host.removeAllListeners("request");

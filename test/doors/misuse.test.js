@@ -59,9 +59,7 @@ const OPTIONS = [
   [null, /options: expected an object, met null/],
   ["text", /options: expected an object, met "text"/],
   [["polling"], /options: expected an object, met an array/],
-  [{ cors: "https://example.org" }, /option cors: expected an object or a function, met string/],
   [{ cors: 5 }, /option cors: expected an object or a function, met number/],
-  [{ cors: ["https://example.org"] }, /option cors: expected an object or a function, met an array/],
   [{ cookie: "io" }, /option cookie: expected a boolean or an object, met string/],
   [{ cookie: 5 }, /option cookie: expected a boolean or an object, met number/],
   [{ perMessageDeflate: "yes" }, /option perMessageDeflate: expected a boolean or an object, met string/],
@@ -82,6 +80,20 @@ const OPTIONS = [
 for (const [options, message] of OPTIONS) {
   test(`refuses the options ${JSON.stringify(options)} when the server is made, not when a client comes [OPT-8, OPT-9]`, OURS, () => {
     assert.throws(() => new Server(undefined, options), { code: "RC_ERR_OPTION", message });
+  });
+}
+
+for (const [cors, allowed] of [
+  ["*", "*"],
+  ["https://example.org", "https://example.org"],
+  [["https://example.org", "https://other.example"], "https://example.org"],
+]) {
+  test(`takes ${JSON.stringify(cors)} as cors for the origins it names [ENG-76, OPT-8]`, OURS, async (t) => {
+    const { url } = await startServer(t, { cors });
+    for (const path of ["/socket.io/?EIO=4&transport=polling", "/socket.io/socket.io.js"]) {
+      const response = await fetch(url + path, { headers: { Origin: "https://example.org" } });
+      assert.equal(response.headers.get("access-control-allow-origin"), allowed);
+    }
   });
 }
 
