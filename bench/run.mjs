@@ -92,7 +92,12 @@ for (const [title, scenario] of Object.entries(scenarios)) {
   for (const metric of scenario.memory ? ["rss", "heap"] : ["cpu"]) {
     const of = (result) => (metric === "cpu" ? result.user + result.system : result[metric]) / result.units;
     const byName = Object.fromEntries(names.map((name) => [name, summary(figures.get(name).map(of))]));
-    const row = { scenario: scenario.memory ? `${title}, ${metric}` : title, unit: scenario.unit, metric: scenario.memory ? "bytes" : "µs", byName };
+    const row = {
+      scenario: scenario.memory ? `${title}, ${metric}` : title,
+      unit: scenario.unit,
+      metric: scenario.memory ? "bytes" : "µs",
+      byName,
+    };
     rows.push(row);
     print(row);
   }
@@ -104,7 +109,9 @@ function print({ scenario, unit, metric, byName }) {
     return `${middle.toFixed(metric === "µs" ? 2 : 0)} (${min.toFixed(metric === "µs" ? 1 : 0)}–${max.toFixed(metric === "µs" ? 1 : 0)})`;
   });
   const base = byName["socket.io"]?.median;
-  const ratios = names.filter((name) => name !== "socket.io").map((name) => (base === undefined ? "" : `${(base / byName[name].median).toFixed(2)}x`));
+  const ratios = names
+    .filter((name) => name !== "socket.io")
+    .map((name) => (base === undefined ? "" : `${(base / byName[name].median).toFixed(2)}x`));
   console.log(`| ${scenario} | ${metric} per ${unit} | ${cells.join(" | ")} | ${ratios.join(" | ")} |`);
 }
 
@@ -113,4 +120,5 @@ console.log(
   `\nNode ${process.version}, ${cpus()[0].model}, server ${canPin ? "pinned to one core" : "not pinned"}; ${rounds} rounds, medians (min–max); ` +
     `columns: ${names.join(", ")}, ratio to socket.io ${version("socket.io/package.json")}`,
 );
-if (values.json !== "") writeFileSync(values.json, JSON.stringify({ node: process.version, cpu: cpus()[0].model, rounds, scale, rows }, null, 2) + "\n");
+if (values.json !== "")
+  writeFileSync(values.json, JSON.stringify({ node: process.version, cpu: cpus()[0].model, rounds, scale, rows }, null, 2) + "\n");

@@ -14,7 +14,10 @@ export class PollingClient {
       const headers = body === undefined ? {} : { "content-type": "text/plain;charset=UTF-8", "content-length": Buffer.byteLength(body) };
       const req = request({ port: this.port, host: "127.0.0.1", method, path, agent: this.agent, headers }, (res) => {
         let text = "";
-        res.setEncoding("utf8").on("data", (piece) => (text += piece)).on("end", () => resolve(text));
+        res
+          .setEncoding("utf8")
+          .on("data", (piece) => (text += piece))
+          .on("end", () => resolve(text));
       });
       req.on("error", reject).end(body);
     });

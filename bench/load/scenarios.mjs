@@ -109,7 +109,10 @@ export const scenarios = {
     unit: "recipient",
     run: (server, scale) => broadcast(server, { clients: 1000, times: 20, perTick: 5, scale }),
   },
-  "broadcast 16 KB to 300": { unit: "recipient", run: (server, scale) => broadcast(server, { clients: 300, times: 30, bytes: 16384, scale }) },
+  "broadcast 16 KB to 300": {
+    unit: "recipient",
+    run: (server, scale) => broadcast(server, { clients: 300, times: 30, bytes: 16384, scale }),
+  },
   "broadcast 1 KB binary to 1000": {
     unit: "recipient",
     run: (server, scale) => broadcast(server, { clients: 1000, times: 30, bytes: 1024, binary: true, scale }),

@@ -41,7 +41,10 @@ export function resolveLimits(given: LimitOptions | undefined | null): Limits {
   const resolved: Record<string, number> = { ...DEFAULTS };
   for (const [name, value] of Object.entries(given)) {
     if (!(name in DEFAULTS)) {
-      throw new UsageError("RC_ERR_OPTION", `option limits: expected one of ${Object.keys(DEFAULTS).join(", ")}, met ${JSON.stringify(name)}`);
+      throw new UsageError(
+        "RC_ERR_OPTION",
+        `option limits: expected one of ${Object.keys(DEFAULTS).join(", ")}, met ${JSON.stringify(name)}`,
+      );
     }
     if (value === undefined) continue;
     if (value !== false && (typeof value !== "number" || Number.isNaN(value) || value < 0)) {
@@ -53,6 +56,11 @@ export function resolveLimits(given: LimitOptions | undefined | null): Limits {
 }
 
 /** The error that describes a connection closed for a limit: `code`, `limit`, `met`. */
-export function limitError(code: "RC_ERR_BUFFERED_BYTES" | "RC_ERR_STALLED" | "RC_ERR_QUEUED_PONGS", what: string, limit: number, met: number): LimitError {
+export function limitError(
+  code: "RC_ERR_BUFFERED_BYTES" | "RC_ERR_STALLED" | "RC_ERR_QUEUED_PONGS",
+  what: string,
+  limit: number,
+  met: number,
+): LimitError {
   return new LimitError(code, `${what}: limit ${limit}, met ${met}`, limit, met);
 }

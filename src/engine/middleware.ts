@@ -7,7 +7,12 @@ export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (err?
  * Runs middlewares in order. Each has one outcome: its first `next`, its throw, or its rejection; what comes later is ignored.
  * @param done  called with the error, or with null when all have passed; never when one of them answered the request itself
  */
-export function runMiddlewares(list: readonly Middleware[], req: IncomingMessage, res: ServerResponse, done: (error: unknown) => void): void {
+export function runMiddlewares(
+  list: readonly Middleware[],
+  req: IncomingMessage,
+  res: ServerResponse,
+  done: (error: unknown) => void,
+): void {
   const runFrom = (index: number): void => {
     const middleware = list[index];
     if (middleware === undefined) return done(null);

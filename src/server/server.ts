@@ -206,7 +206,10 @@ export class Server<
    */
   bind(engine: any): this {
     if (typeof engine?.on !== "function" || typeof engine.close !== "function") {
-      throw new UsageError("RC_ERR_ARGUMENT", `io.bind: expected an engine with on() and close(), met ${engine === null ? "null" : typeof engine}`);
+      throw new UsageError(
+        "RC_ERR_ARGUMENT",
+        `io.bind: expected an engine with on() and close(), met ${engine === null ? "null" : typeof engine}`,
+      );
     }
     this.engine = engine;
     this.boundEngines.add(engine);

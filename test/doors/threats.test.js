@@ -99,18 +99,22 @@ test(
   },
 );
 
-test("opens no namespace for a client that leaves while the program still decides [PAR-1, PAR-20]", oursOnly("it opens them"), async (t) => {
-  const { io, port } = await startServer(t, { cleanupEmptyChildNamespaces: true });
-  const waiting = [];
-  io.of((_name, _auth, next) => waiting.push(next));
-  const peer = await wirePeer(t, port, { join: false });
-  peer.send(...Array.from({ length: 500 }, (_, i) => `40/n${i},`));
-  await eventually(() => waiting.length === 500, "the program to be asked");
-  peer.abort();
-  await eventually(() => io.engine.clientsCount === 0, "the client to go");
-  for (const next of waiting) next(null, true);
-  await eventually(() => io._nsps.size === 1, "the namespaces to go");
-});
+test(
+  "opens no namespace for a client that leaves while the program still decides [PAR-1, PAR-20]",
+  oursOnly("it opens them"),
+  async (t) => {
+    const { io, port } = await startServer(t, { cleanupEmptyChildNamespaces: true });
+    const waiting = [];
+    io.of((_name, _auth, next) => waiting.push(next));
+    const peer = await wirePeer(t, port, { join: false });
+    peer.send(...Array.from({ length: 500 }, (_, i) => `40/n${i},`));
+    await eventually(() => waiting.length === 500, "the program to be asked");
+    peer.abort();
+    await eventually(() => io.engine.clientsCount === 0, "the client to go");
+    for (const next of waiting) next(null, true);
+    await eventually(() => io._nsps.size === 1, "the namespaces to go");
+  },
+);
 
 test("never lets a refused upgrade end the process [ENG-48]", async (t) => {
   const { port } = await startEcho(t);

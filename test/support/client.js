@@ -8,11 +8,14 @@ import { PATIENCE_MS, show, within } from "./wait.js";
  */
 export async function connect(t, target, namespace = "/", options = {}) {
   const socket = client(t, target, namespace, options);
-  await within(new Promise((resolve, reject) => {
-    socket.once("connect", resolve);
-    socket.once("connect_error", reject);
-    if (socket.connected) resolve();
-  }), `the client to connect to ${namespace}`);
+  await within(
+    new Promise((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("connect_error", reject);
+      if (socket.connected) resolve();
+    }),
+    `the client to connect to ${namespace}`,
+  );
   return socket;
 }
 

@@ -58,15 +58,16 @@ async function listen(t, httpServer, close) {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  await within(new Promise((resolve, reject) => {
-    httpServer.once("error", reject);
-    httpServer.listen(0, "127.0.0.1", resolve);
-  }), "the server to listen");
+  await within(
+    new Promise((resolve, reject) => {
+      httpServer.once("error", reject);
+      httpServer.listen(0, "127.0.0.1", resolve);
+    }),
+    "the server to listen",
+  );
   t.after(async () => {
     const closing = Promise.resolve(close());
-    const closed = httpServer.listening
-      ? new Promise((resolve) => httpServer.close(resolve))
-      : Promise.resolve();
+    const closed = httpServer.listening ? new Promise((resolve) => httpServer.close(resolve)) : Promise.resolve();
     for (const socket of sockets) socket.destroy();
     await within(Promise.all([closing, closed]), "the server to close");
   });

@@ -7,9 +7,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const directory = process.env.TEST_TARGET
-  ? resolve(process.env.TEST_TARGET)
-  : fileURLToPath(new URL("../..", import.meta.url));
+const directory = process.env.TEST_TARGET ? resolve(process.env.TEST_TARGET) : fileURLToPath(new URL("../..", import.meta.url));
 const manifest = join(directory, "package.json");
 const requireFromTarget = createRequire(manifest);
 const { name } = JSON.parse(readFileSync(manifest, "utf8"));

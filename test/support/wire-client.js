@@ -12,9 +12,7 @@ export const SEPARATOR = "\x1e";
 
 function dial(port, { tls = false } = {}) {
   const options = { port, host: "127.0.0.1" };
-  const socket = tls
-    ? connectTls({ ...options, rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] })
-    : connectTcp(options);
+  const socket = tls ? connectTls({ ...options, rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] }) : connectTcp(options);
   socket.setNoDelay(true);
   socket.unref(); // a left-over connection keeps no test process alive
   return socket;
@@ -40,8 +38,7 @@ export function rawRequest(port, bytes, { tls = false, until, ms = PATIENCE_MS }
     }
   });
   socket.write(bytes);
-  return within(answer, "the raw answer to end", () => Buffer.concat(chunks).toString("latin1"), ms)
-    .finally(() => socket.destroy());
+  return within(answer, "the raw answer to end", () => Buffer.concat(chunks).toString("latin1"), ms).finally(() => socket.destroy());
 }
 
 /** One HTTP/1.1 connection that may carry several requests, one after the other or pipelined. */
@@ -58,11 +55,14 @@ export class HttpConnection {
     this.received = Buffer.alloc(0);
     this.waiting = [];
     this.isClosed = false;
-    this.connected = within(new Promise((resolve, reject) => {
-      this.socket.once(options.tls ? "secureConnect" : "connect", resolve);
-      this.socket.once("error", reject);
-      this.socket.once("close", () => reject(new Error("closed before it was connected")));
-    }), "a connection");
+    this.connected = within(
+      new Promise((resolve, reject) => {
+        this.socket.once(options.tls ? "secureConnect" : "connect", resolve);
+        this.socket.once("error", reject);
+        this.socket.once("close", () => reject(new Error("closed before it was connected")));
+      }),
+      "a connection",
+    );
     this.connected.catch(() => {});
     this.closed = new Promise((resolve) => this.socket.once("close", resolve));
     this.socket.on("data", (chunk) => this.onData(chunk));
@@ -322,7 +322,8 @@ export class WireSocket {
     const bytes = Buffer.from(message);
     const size = Math.ceil(bytes.length / pieces);
     const frames = Array.from({ length: pieces }, (_, i) =>
-      frame(i === 0 ? opcode : OPCODE.continuation, bytes.subarray(i * size, (i + 1) * size), { fin: i === pieces - 1 }));
+      frame(i === 0 ? opcode : OPCODE.continuation, bytes.subarray(i * size, (i + 1) * size), { fin: i === pieces - 1 }),
+    );
     this.socket.write(Buffer.concat(frames));
   }
 
@@ -458,7 +459,9 @@ export class PollingSession {
     const session = new PollingSession(port, { path, eio, tls, agent });
     session.response = await session.request("GET", { query, headers });
     if (session.response.status !== 200) {
-      throw Object.assign(new Error(`the handshake was answered ${session.response.status} ${session.response.text}`), { response: session.response });
+      throw Object.assign(new Error(`the handshake was answered ${session.response.status} ${session.response.text}`), {
+        response: session.response,
+      });
     }
     session.handshake = JSON.parse(/\{.*?\}/s.exec(session.response.text.replaceAll('\\"', '"'))[0]);
     session.sid = session.handshake.sid;

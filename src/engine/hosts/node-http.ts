@@ -120,7 +120,7 @@ export class Server extends BaseServer {
   private init(): void {
     if (!this.opts.transports.includes("websocket")) return;
     this.ws?.close();
-    const WebSocketServerClass = (this.opts.wsEngine ?? WebSocketServer) as new (options: object) => WebSocketServerLike;
+    const WebSocketServerClass = (this.opts.wsEngine ?? WebSocketServer);
     this.ws = new WebSocketServerClass({
       noServer: true,
       clientTracking: false,

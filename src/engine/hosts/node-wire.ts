@@ -138,7 +138,12 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     if (this.pong !== null || this.state === "blocked") this.queuedPongs++;
     this.pong = data;
     if (this.queuedPongs > this.maxQueuedPongs) {
-      const error = limitError("RC_ERR_QUEUED_PONGS", "pings unanswered, since the client doesn't read (queuedPongs)", this.maxQueuedPongs, this.queuedPongs);
+      const error = limitError(
+        "RC_ERR_QUEUED_PONGS",
+        "pings unanswered, since the client doesn't read (queuedPongs)",
+        this.maxQueuedPongs,
+        this.queuedPongs,
+      );
       this.listener?.onWireError(error);
     }
   }

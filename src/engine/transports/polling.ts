@@ -245,7 +245,7 @@ export class PollingTransport extends Transport implements Flushable {
     if (this.jsonp !== null && typeof body === "string") {
       const field = parse(body)["d"];
       if (typeof field !== "string") return; // a form without the field brings nothing
-payload = field.replace(/(\\)?\\n/g, (_match, escaped: string | undefined) => (escaped === undefined ? "\n" : "\\n"));
+      payload = field.replace(/(\\)?\\n/g, (_match, escaped: string | undefined) => (escaped === undefined ? "\n" : "\\n"));
     }
     if (this.protocol === 3) {
       for (const packet of decodePayloadV3(payload)) if (!this.deliverPacket(packet)) return;
@@ -322,6 +322,8 @@ function giveUpClosing(transport: PollingTransport): void {
 
 /** `___eio[j](…);` with the payload as a literal that is safe in a script. */
 function wrapJsonp(index: string, payload: string): string {
-  const literal = JSON.stringify(payload).replace(/\u2028/g, "\\u2028").replace(/\u2029/g, "\\u2029");
+  const literal = JSON.stringify(payload)
+    .replace(/\u2028/g, "\\u2028")
+    .replace(/\u2029/g, "\\u2029");
   return `___eio[${index}](${literal});`;
 }

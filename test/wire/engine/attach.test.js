@@ -19,14 +19,29 @@ async function isEngines(port, target) {
 }
 
 for (const [options, targets] of [
-  [{}, { "/engine.io/": true, [`/engine.io/${QUERY}`]: true, "/engine.io/anything": true, "/engine.io": false, [`/engine.io${QUERY}`]: false, "/engine.iox/": false, "/": false, "//engine.io/": false }],
+  [
+    {},
+    {
+      "/engine.io/": true,
+      [`/engine.io/${QUERY}`]: true,
+      "/engine.io/anything": true,
+      "/engine.io": false,
+      [`/engine.io${QUERY}`]: false,
+      "/engine.iox/": false,
+      "/": false,
+      "//engine.io/": false,
+    },
+  ],
   [{ path: "/custom" }, { "/custom/": true, "/custom": false, "/engine.io/": false }],
   [{ path: "/custom/" }, { "/custom/": true, "/custom": false }],
   [{ path: "/deep/er" }, { "/deep/er/": true, "/deep/": false }],
   [{ path: "/" }, { "/": true, "/anything": true }],
   [{ path: "nowhere" }, { "/nowhere/": false }],
   [{ addTrailingSlash: false }, { "/engine.io": true, [`/engine.io${QUERY}`]: true, "/engine.io/": true, "/engine.i": false }],
-  [{ path: "/custom/", addTrailingSlash: false }, { "/custom": true, "/custom?x": true }],
+  [
+    { path: "/custom/", addTrailingSlash: false },
+    { "/custom": true, "/custom?x": true },
+  ],
 ]) {
   test(`takes the requests under its path with ${JSON.stringify(options)} [ENG-11, ENG-60, ENG-61, ENG-62]`, async (t) => {
     const { port } = await startEngine(t, options, { http: mine });
@@ -36,11 +51,15 @@ for (const [options, targets] of [
   });
 }
 
-test("wants a path to end where it ends when there is no trailing slash [ENG-61]", oursOnly("it takes every target with the prefix"), async (t) => {
-  const { port } = await startEngine(t, { addTrailingSlash: false }, { http: mine });
-  assert.equal(await isEngines(port, "/engine.iofoo"), false);
-  assert.equal(await isEngines(port, "/engine.io/foo"), true);
-});
+test(
+  "wants a path to end where it ends when there is no trailing slash [ENG-61]",
+  oursOnly("it takes every target with the prefix"),
+  async (t) => {
+    const { port } = await startEngine(t, { addTrailingSlash: false }, { http: mine });
+    assert.equal(await isEngines(port, "/engine.iofoo"), false);
+    assert.equal(await isEngines(port, "/engine.io/foo"), true);
+  },
+);
 
 test("leaves absolute targets to the application [ENG-62]", async (t) => {
   const { port } = await startEngine(t, {}, { http: mine });
@@ -50,11 +69,19 @@ test("leaves absolute targets to the application [ENG-62]", async (t) => {
 
 test("calls the captured listeners in order, with the server as this [ENG-63]", async (t) => {
   const calls = [];
-  const httpServer = createServer(function () { calls.push(["first", this === httpServer]); });
-  httpServer.on("request", function (req, res) { calls.push(["second", this === httpServer]); res.end("mine"); });
+  const httpServer = createServer(function () {
+    calls.push(["first", this === httpServer]);
+  });
+  httpServer.on("request", function (req, res) {
+    calls.push(["second", this === httpServer]);
+    res.end("mine");
+  });
   const { port } = await startEngine(t, {}, { http: httpServer });
   assert.equal((await http(port, { path: "/x" })).text, "mine");
-  assert.deepEqual(calls, [["first", true], ["second", true]]);
+  assert.deepEqual(calls, [
+    ["first", true],
+    ["second", true],
+  ]);
   await http(port, { path: POLLING });
   assert.equal(calls.length, 2);
 });
@@ -109,10 +136,12 @@ test("leaves an upgrade alone once somebody has written to it [ENG-66, ENG-68]",
 
 test("swallows errors of upgrades nobody wants, from the start [ENG-66, ENG-48]", async (t) => {
   const { port, httpServer } = await startEngine(t, { destroyUpgradeTimeout: 50 });
-  const failed = new Promise((resolve) => httpServer.on("upgrade", (req, socket) => {
-    socket.once("close", resolve);
-    socket.destroy(new Error("reset by the peer"));
-  }));
+  const failed = new Promise((resolve) =>
+    httpServer.on("upgrade", (req, socket) => {
+      socket.once("close", resolve);
+      socket.destroy(new Error("reset by the peer"));
+    }),
+  );
   await rawRequest(port, upgradeBytes(port, "/other/")).catch(() => {});
   await within(failed, "the socket to close");
   assert.equal((await http(port, { path: POLLING })).status, 200);
@@ -140,7 +169,10 @@ test("serves several engines on one server, each its own path [ENG-68]", async (
     session.send("still open");
     await ws.expect("4still open");
   }
-  assert.deepEqual(engines.map((engine) => engine.clientsCount), [1, 1]);
+  assert.deepEqual(
+    engines.map((engine) => engine.clientsCount),
+    [1, 1],
+  );
   assert.equal((await http(port, { path: "/three" })).text, "mine: /three");
 });
 
@@ -169,10 +201,16 @@ test("handles requests and upgrades handed to it by a framework, whatever their 
 });
 
 test("listens by itself, and answers everything else with 501 [ENG-2]", async (t) => {
-  const engine = await within(new Promise((resolve) => {
-    const listening = engineModule.listen(0, { pingInterval: 1234 }, () => resolve(listening));
-  }), "the engine to listen");
-  t.after(() => { engine.close(); engine.httpServer.close(); });
+  const engine = await within(
+    new Promise((resolve) => {
+      const listening = engineModule.listen(0, { pingInterval: 1234 }, () => resolve(listening));
+    }),
+    "the engine to listen",
+  );
+  t.after(() => {
+    engine.close();
+    engine.httpServer.close();
+  });
   const { port } = engine.httpServer.address();
   const other = await http(port, { path: "/" });
   assert.deepEqual([other.status, other.text], [501, "Not Implemented"]);
@@ -180,10 +218,16 @@ test("listens by itself, and answers everything else with 501 [ENG-2]", async (t
 });
 
 test("takes a callback in place of the options to listen [ENG-2]", async (t) => {
-  const engine = await within(new Promise((resolve) => {
-    const listening = engineModule.listen(0, () => resolve(listening));
-  }), "the engine to listen");
-  t.after(() => { engine.close(); engine.httpServer.close(); });
+  const engine = await within(
+    new Promise((resolve) => {
+      const listening = engineModule.listen(0, () => resolve(listening));
+    }),
+    "the engine to listen",
+  );
+  t.after(() => {
+    engine.close();
+    engine.httpServer.close();
+  });
   assert.equal((await http(engine.httpServer.address().port, { path: POLLING })).status, 200);
 });
 
@@ -214,16 +258,22 @@ test("serves polling over HTTP/2 streams [ENG-59, ENG-80]", async (t) => {
   const { port } = await startEcho(t, {}, { http2: true });
   const connection = connectHttp2(`https://127.0.0.1:${port}`, { ca: tlsFixture.cert });
   t.after(() => connection.destroy());
-  const request = (method, path, body) => within(new Promise((resolve, reject) => {
-    const stream = connection.request({ ":method": method, ":path": path });
-    let head;
-    const chunks = [];
-    stream.on("response", (headers) => { head = headers; });
-    stream.on("data", (chunk) => chunks.push(chunk));
-    stream.on("end", () => resolve({ status: head[":status"], headers: head, text: Buffer.concat(chunks).toString() }));
-    stream.on("error", reject);
-    stream.end(body);
-  }), `${method} ${path}`);
+  const request = (method, path, body) =>
+    within(
+      new Promise((resolve, reject) => {
+        const stream = connection.request({ ":method": method, ":path": path });
+        let head;
+        const chunks = [];
+        stream.on("response", (headers) => {
+          head = headers;
+        });
+        stream.on("data", (chunk) => chunks.push(chunk));
+        stream.on("end", () => resolve({ status: head[":status"], headers: head, text: Buffer.concat(chunks).toString() }));
+        stream.on("error", reject);
+        stream.end(body);
+      }),
+      `${method} ${path}`,
+    );
   const handshake = await request("GET", POLLING);
   const { sid } = JSON.parse(handshake.text.slice(1));
   assert.equal(handshake.headers["cache-control"], "no-store");
@@ -232,7 +282,7 @@ test("serves polling over HTTP/2 streams [ENG-59, ENG-80]", async (t) => {
   assert.equal((await get).text, "4over streams");
 });
 
-test("matches every request under path \"/\" [ENG-61]", async (t) => {
+test('matches every request under path "/" [ENG-61]', async (t) => {
   const { engine, port } = await startEngine(t, { path: "/" }, { http: mine });
   assert.equal((await http(port, { path: `/${QUERY}` })).status, 200);
   assert.equal((await http(port, { path: `${PATH}${QUERY}` })).status, 200);

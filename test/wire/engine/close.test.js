@@ -36,7 +36,10 @@ test("waits for the next poll to carry the close packet [EIO-120, EIO-121, ENG-1
   assert.equal(session.readyState, "closing");
   const packets = await client.poll();
   assert.equal(packets.at(-1), "1");
-  assert.ok(packets.slice(0, -1).every((packet) => packet === "6"), JSON.stringify(packets));
+  assert.ok(
+    packets.slice(0, -1).every((packet) => packet === "6"),
+    JSON.stringify(packets),
+  );
   assert.equal((await end).reason, "forced close");
   assert.equal((await client.get()).text, UNKNOWN_SID);
 });
@@ -59,7 +62,10 @@ test("gives up waiting for a poll after 30 s [EIO-120, ENG-161]", async (t) => {
   await clock.tick(29000);
   assert.equal(session.readyState, "closing");
   await clock.tick(1500);
-  assert.deepEqual(seen.events.map(([, reason]) => reason), ["forced close"]);
+  assert.deepEqual(
+    seen.events.map(([, reason]) => reason),
+    ["forced close"],
+  );
 });
 
 test("closes synchronously on WebSocket when nothing is queued [EIO-122, ENG-161]", async (t) => {
@@ -68,7 +74,10 @@ test("closes synchronously on WebSocket when nothing is queued [EIO-122, ENG-161
   const seen = record(session, "close");
   session.close();
   assert.equal(session.readyState, "closed");
-  assert.deepEqual(seen.events.map(([, reason]) => reason), ["forced close"]);
+  assert.deepEqual(
+    seen.events.map(([, reason]) => reason),
+    ["forced close"],
+  );
   assert.equal((await ws.closed()).code, 1005);
 });
 
@@ -116,7 +125,10 @@ test("does nothing on close() of a closed session [ENG-165]", async (t) => {
   await client.post("1");
   session.close();
   session.close(true);
-  assert.deepEqual(seen.events.map(([, reason]) => reason), ["transport close"]);
+  assert.deepEqual(
+    seen.events.map(([, reason]) => reason),
+    ["transport close"],
+  );
   assert.equal(session.readyState, "closed");
 });
 
@@ -212,7 +224,9 @@ test("closes with the HTTP server [ENG-69]", async (t) => {
 test("leaves the session consistent when a close listener throws [ENG-166]", async (t) => {
   const { engine, session } = await webSocketPair(t);
   if (!session.transport.writable) await once(session.transport, "ready");
-  session.on("close", () => { throw new Error("the listener's own"); });
+  session.on("close", () => {
+    throw new Error("the listener's own");
+  });
   assert.throws(() => session.close(), /the listener's own/);
   assert.equal(session.readyState, "closed");
   assert.equal(engine.clientsCount, 0);

@@ -40,7 +40,10 @@ for (const [accepted, encoding] of [
   });
 }
 
-for (const [length, encoding] of [[1023, "gzip"], [1022, undefined]]) {
+for (const [length, encoding] of [
+  [1023, "gzip"],
+  [1022, undefined],
+]) {
   test(`compares the length in bytes with the threshold: a payload of ${length + 1} [ENG-100]`, async (t) => {
     const { client, session } = await pollingPair(t);
     session.send("y".repeat(length));
@@ -132,7 +135,10 @@ test("keeps the order of what is sent while a response is being compressed [ENG-
   session.send("third");
   const packets = decoded(await get).split("\x1e");
   if (packets.length < 3) packets.push(...decoded(await client.get({ headers: GZIP })).split("\x1e"));
-  assert.deepEqual(packets.map((packet) => packet.slice(0, 7)), ["4xxxxxx", "4second", "4third"]);
+  assert.deepEqual(
+    packets.map((packet) => packet.slice(0, 7)),
+    ["4xxxxxx", "4second", "4third"],
+  );
 });
 
 test("survives a client that leaves while its response is being compressed [ENG-87, ENG-104]", async (t) => {
@@ -147,6 +153,10 @@ test("survives a client that leaves while its response is being compressed [ENG-
   assert.equal((await http(port, { path: POLLING })).status, 200);
 });
 
-test("refuses settings that zlib refuses when they are given, not at a client's request [ENG-103, ENG-104]", oursOnly("zlib throws out of its flush"), async (t) => {
-  await assert.rejects(startEngine(t, { httpCompression: { level: 99 } }), RangeError);
-});
+test(
+  "refuses settings that zlib refuses when they are given, not at a client's request [ENG-103, ENG-104]",
+  oursOnly("zlib throws out of its flush"),
+  async (t) => {
+    await assert.rejects(startEngine(t, { httpCompression: { level: 99 } }), RangeError);
+  },
+);

@@ -9,8 +9,16 @@ for (const [name, cookie, expected] of [
   ["true", true, "io=SID; Path=/; HttpOnly; SameSite=Lax"],
   ["an empty object", {}, "io=SID; Path=/; HttpOnly; SameSite=Lax"],
   ["a name", { name: "session" }, "session=SID; Path=/; HttpOnly; SameSite=Lax"],
-  ["everything", { maxAge: 86400, domain: "a.b", secure: true, sameSite: "none" }, "io=SID; Max-Age=86400; Domain=a.b; Path=/; HttpOnly; Secure; SameSite=None"],
-  ["an expiry, partitioned", { expires: new Date(0), secure: true, partitioned: true, priority: "high" }, "io=SID; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure; Partitioned; Priority=High; SameSite=Lax"],
+  [
+    "everything",
+    { maxAge: 86400, domain: "a.b", secure: true, sameSite: "none" },
+    "io=SID; Max-Age=86400; Domain=a.b; Path=/; HttpOnly; Secure; SameSite=None",
+  ],
+  [
+    "an expiry, partitioned",
+    { expires: new Date(0), secure: true, partitioned: true, priority: "high" },
+    "io=SID; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure; Partitioned; Priority=High; SameSite=Lax",
+  ],
   ["false for path, httpOnly and sameSite", { path: false, httpOnly: false, sameSite: false }, "io=SID"],
   ["sameSite true", { sameSite: true }, "io=SID; Path=/; HttpOnly; SameSite=Strict"],
   ["another path", { path: "/app" }, "io=SID; Path=/app; HttpOnly; SameSite=Lax"],
@@ -42,14 +50,18 @@ test("sets the cookie on the polling handshake only [ENG-105, ENG-106]", async (
 });
 
 for (const cookie of [{ name: "x; HttpOnly" }, { path: "/; Domain=evil" }, { domain: "a.b; Secure" }]) {
-  test(`never writes an attribute that was smuggled in by ${JSON.stringify(cookie)} [ENG-105]`, oursOnly("it rejects without a handler at the first handshake"), async (t) => {
-    let started;
-    try {
-      started = await startEngine(t, { cookie });
-    } catch (error) {
-      return assert.match(error.message, /invalid|cookie/i);
-    }
-    const response = await http(started.port, { path: POLLING }).catch(() => null);
-    assert.equal(response?.headers["set-cookie"], undefined);
-  });
+  test(
+    `never writes an attribute that was smuggled in by ${JSON.stringify(cookie)} [ENG-105]`,
+    oursOnly("it rejects without a handler at the first handshake"),
+    async (t) => {
+      let started;
+      try {
+        started = await startEngine(t, { cookie });
+      } catch (error) {
+        return assert.match(error.message, /invalid|cookie/i);
+      }
+      const response = await http(started.port, { path: POLLING }).catch(() => null);
+      assert.equal(response?.headers["set-cookie"], undefined);
+    },
+  );
 }

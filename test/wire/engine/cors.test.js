@@ -64,7 +64,9 @@ test("answers a preflight as configured [ENG-76]", async (t) => {
 });
 
 test("puts its headers on polls, posts, refusals and WebSockets [ENG-42, ENG-76]", async (t) => {
-  const { port, client, session } = await pollingPair(t, { cors: { origin: "https://a.b", credentials: true, exposedHeaders: "x-exposed" } });
+  const { port, client, session } = await pollingPair(t, {
+    cors: { origin: "https://a.b", credentials: true, exposedHeaders: "x-exposed" },
+  });
   const expected = {
     "access-control-allow-origin": "https://a.b",
     vary: "Origin",
@@ -87,12 +89,22 @@ test("puts its headers on polls, posts, refusals and WebSockets [ENG-42, ENG-76]
 for (const [name, origin, from, expected] of [
   ["a string, sent as it is", "https://a.b", "https://page.example", { "access-control-allow-origin": "https://a.b", vary: "Origin" }],
   ["a star, without Vary", "*", "https://page.example", { "access-control-allow-origin": "*" }],
-  ["an array, for an origin in it", ["https://a.b", /page\.example$/], "https://page.example", { "access-control-allow-origin": "https://page.example", vary: "Origin" }],
+  [
+    "an array, for an origin in it",
+    ["https://a.b", /page\.example$/],
+    "https://page.example",
+    { "access-control-allow-origin": "https://page.example", vary: "Origin" },
+  ],
   ["an array, for an origin not in it", ["https://a.b"], "https://page.example", { vary: "Origin" }],
   ["a pattern that matches", /example$/, "https://page.example", { "access-control-allow-origin": "https://page.example", vary: "Origin" }],
   ["a pattern that does not match", /elsewhere$/, "https://page.example", { vary: "Origin" }],
   ["true, for any origin", true, "https://page.example", { "access-control-allow-origin": "https://page.example", vary: "Origin" }],
-  ["a function that agrees", (from, decide) => decide(null, true), "https://page.example", { "access-control-allow-origin": "https://page.example", vary: "Origin" }],
+  [
+    "a function that agrees",
+    (from, decide) => decide(null, true),
+    "https://page.example",
+    { "access-control-allow-origin": "https://page.example", vary: "Origin" },
+  ],
 ]) {
   test(`takes as origin ${name}; the request is served in any case [ENG-76]`, async (t) => {
     const { port } = await startEngine(t, { cors: { origin } });

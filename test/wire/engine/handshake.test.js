@@ -154,11 +154,18 @@ for (const path of ["/engine.io/?transport=websocket", "/engine.io/?EIO=abc&tran
     assert.equal(engine.clientsCount, 0);
   });
 
-  test(`answers the WebSocket handshake ${path} before the 101 [EIO-2, ENG-44, ENG-45]`, oursOnly("it writes the refusal after the 101"), async (t) => {
-    const { port } = await startEngine(t, conformance);
-    const response = await refusedUpgrade(port, path);
-    assert.equal(response.raw, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: 28\r\n\r\nUnsupported protocol version");
-  });
+  test(
+    `answers the WebSocket handshake ${path} before the 101 [EIO-2, ENG-44, ENG-45]`,
+    oursOnly("it writes the refusal after the 101"),
+    async (t) => {
+      const { port } = await startEngine(t, conformance);
+      const response = await refusedUpgrade(port, path);
+      assert.equal(
+        response.raw,
+        "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: 28\r\n\r\nUnsupported protocol version",
+      );
+    },
+  );
 }
 
 test("gives every session an id of 20 characters that tells nothing about the others [ENG-17]", async (t) => {

@@ -33,15 +33,26 @@ test("emits both for a WebSocket handshake, in order [ENG-78, ENG-142]", async (
 
 test("writes the headers that listeners add to polls, posts and WebSockets [ENG-78, ENG-80]", async (t) => {
   const { engine, port } = await startEngine(t);
-  engine.on("initial_headers", (headers) => { headers["x-initial"] = "1"; });
-  engine.on("headers", (headers) => { headers["x-every"] = "2"; headers["x-list"] = ["a", "b"]; });
+  engine.on("initial_headers", (headers) => {
+    headers["x-initial"] = "1";
+  });
+  engine.on("headers", (headers) => {
+    headers["x-every"] = "2";
+    headers["x-list"] = ["a", "b"];
+  });
   const { client, session } = await openPolling({ engine, port });
   session.send("a");
   const poll = await client.get();
   const post = await client.post("4a");
   const ws = await WireSocket.open(port, WEBSOCKET);
   const upgraded = await client.candidate();
-  for (const [response, initial] of [[client.response, ["1"]], [poll, []], [post, []], [ws.response, ["1"]], [upgraded.response, []]]) {
+  for (const [response, initial] of [
+    [client.response, ["1"]],
+    [poll, []],
+    [post, []],
+    [ws.response, ["1"]],
+    [upgraded.response, []],
+  ]) {
     assert.deepEqual(lines(response, "x-initial"), initial);
     assert.deepEqual(lines(response, "x-every"), ["2"]);
     const check = () => assert.deepEqual(lines(response, "x-list"), ["a", "b"]);
@@ -75,14 +86,19 @@ test("starts a WebSocket's headers with what middlewares set, else empty [ENG-79
   const seen = [];
   engine.on("headers", (headers) => seen.push({ ...headers }));
   await WireSocket.open(port, WEBSOCKET);
-  engine.use((req, res, next) => { res.setHeader("x-mine", "1"); next(); });
+  engine.use((req, res, next) => {
+    res.setHeader("x-mine", "1");
+    next();
+  });
   await WireSocket.open(port, WEBSOCKET);
   assert.deepEqual(seen, [{}, { "x-mine": "1" }]);
 });
 
 test("keeps a set-cookie of a listener beside the cookie of the engine [ENG-79]", async (t) => {
   const { engine, port } = await startEngine(t, { cookie: true });
-  engine.on("initial_headers", (headers) => { headers["set-cookie"] = "mine=1"; });
+  engine.on("initial_headers", (headers) => {
+    headers["set-cookie"] = "mine=1";
+  });
   const response = await http(port, { path: POLLING });
   const cookies = lines(response, "set-cookie");
   assert.equal(cookies.length, 2);

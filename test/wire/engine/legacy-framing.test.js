@@ -164,9 +164,7 @@ test("takes the length zero for nothing [EIO-100, EIO-102]", async (t) => {
   assert.equal(session.readyState, "open");
 });
 
-for (const [name, body, delivered] of [
-  ["no end of the length", hex("00 02"), []],
-]) {
+for (const [name, body, delivered] of [["no end of the length", hex("00 02"), []]]) {
   test(`ends the session at a binary payload with ${name} [EIO-101]`, async (t) => {
     const { client, session } = await legacyPair(t);
     const seen = messages(session);
@@ -211,7 +209,10 @@ test("sends base64 with a type digit on a WebSocket with b64 [EIO-92, EIO-93]", 
   assert.deepEqual(await data, [bytes(1, 2, 3)]);
 });
 
-for (const [name, payload] of [["an unknown type byte", bytes(9, 1)], ["no byte at all", bytes()]]) {
+for (const [name, payload] of [
+  ["an unknown type byte", bytes(9, 1)],
+  ["no byte at all", bytes()],
+]) {
   test(`ends the session at a binary frame with ${name} [EIO-94]`, oursOnly("it ignores the packet"), async (t) => {
     const { ws, session } = await legacySocket(t);
     const end = ending(session);

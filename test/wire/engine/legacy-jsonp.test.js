@@ -19,11 +19,19 @@ function unwrap(text, index) {
 test("wraps the handshake, byte by byte [EIO-4, EIO-110, EIO-111]", async (t) => {
   const { port } = await startEngine(t);
   const { text, headers } = await http(port, { path: `${POLLING}&j=0` });
-  assert.match(text, /^___eio\[0\]\("0\{\\"sid\\":\\"[A-Za-z0-9_-]{20}\\",\\"upgrades\\":\[\\"websocket\\"\],\\"pingInterval\\":25000,\\"pingTimeout\\":20000,\\"maxPayload\\":1000000\}"\);$/);
+  assert.match(
+    text,
+    /^___eio\[0\]\("0\{\\"sid\\":\\"[A-Za-z0-9_-]{20}\\",\\"upgrades\\":\[\\"websocket\\"\],\\"pingInterval\\":25000,\\"pingTimeout\\":20000,\\"maxPayload\\":1000000\}"\);$/,
+  );
   assert.match(headers["content-type"], /^text\/(plain|javascript); charset=UTF-8$/);
 });
 
-for (const [given, index] of [["7", "7"], ["a1b2", "12"], ["", ""], ["1);alert(1", "11"]]) {
+for (const [given, index] of [
+  ["7", "7"],
+  ["a1b2", "12"],
+  ["", ""],
+  ["1);alert(1", "11"],
+]) {
   test(`keeps only the digits of j=${given} [EIO-110, EIO-111]`, async (t) => {
     const { port } = await startEngine(t);
     const { text } = await http(port, { path: `${POLLING}&j=${encodeURIComponent(given)}` });
@@ -47,7 +55,7 @@ test("does not wrap the polls of a session that was opened without j [EIO-110]",
 
 test("escapes what a script may not contain [EIO-111]", async (t) => {
   const { client, session } = await pollingPair(t, {}, { query: "j=0" });
-  session.send("a\u2028b\u2029c\"d\\e");
+  session.send('a\u2028b\u2029c"d\\e');
   session.send("f");
   const { text, headers, body } = await client.get();
   assert.equal(text, '___eio[0]("4a\\u2028b\\u2029c\\"d\\\\e\\u001e4f");');

@@ -10,15 +10,24 @@ import { within } from "../../support/wait.js";
 test("runs for every request and upgrade, in order of registration, before verification [ENG-40, ENG-70, ENG-200]", async (t) => {
   const { engine, port, client } = await pollingPair(t);
   const seen = [];
-  engine.use((req, res, next) => { seen.push(["first", req.method, req._query.transport]); next(); });
-  engine.use((req, res, next) => { seen.push(["second", req.method, req._query.transport]); next(); });
+  engine.use((req, res, next) => {
+    seen.push(["first", req.method, req._query.transport]);
+    next();
+  });
+  engine.use((req, res, next) => {
+    seen.push(["second", req.method, req._query.transport]);
+    next();
+  });
   await client.post("4a");
   await WireSocket.open(port, WEBSOCKET);
   await http(port, { path: "/engine.io/?transport=unknown" });
   assert.deepEqual(seen, [
-    ["first", "POST", "polling"], ["second", "POST", "polling"],
-    ["first", "GET", "websocket"], ["second", "GET", "websocket"],
-    ["first", "GET", "unknown"], ["second", "GET", "unknown"],
+    ["first", "POST", "polling"],
+    ["second", "POST", "polling"],
+    ["first", "GET", "websocket"],
+    ["second", "GET", "websocket"],
+    ["first", "GET", "unknown"],
+    ["second", "GET", "unknown"],
   ]);
 });
 
@@ -39,8 +48,18 @@ test("waits for a next that comes later [ENG-70]", async (t) => {
 const failures = [
   ["passes an error to next", (req, res, next) => next(new Error("no"))],
   ["passes an error to next later", (req, res, next) => setImmediate(next, new Error("no"))],
-  ["throws", () => { throw new Error("no"); }],
-  ["rejects", async () => { throw new Error("no"); }],
+  [
+    "throws",
+    () => {
+      throw new Error("no");
+    },
+  ],
+  [
+    "rejects",
+    async () => {
+      throw new Error("no");
+    },
+  ],
 ];
 
 for (const [name, middleware] of failures) {
@@ -68,7 +87,11 @@ test("ignores every next but the first [ENG-71]", async (t) => {
   const { engine, port } = await startEngine(t);
   let sessions = 0;
   engine.on("connection", () => sessions++);
-  engine.use((req, res, next) => { next(); next(); next(new Error("too late")); });
+  engine.use((req, res, next) => {
+    next();
+    next();
+    next(new Error("too late"));
+  });
   assert.equal((await http(port, { path: POLLING })).status, 200);
   const ws = await WireSocket.open(port, WEBSOCKET);
   assert.match(await ws.next(), /^0/);
@@ -77,7 +100,10 @@ test("ignores every next but the first [ENG-71]", async (t) => {
 
 test("keeps one outcome when a middleware calls next and then throws [ENG-71]", async (t) => {
   const { engine, port } = await startEngine(t);
-  engine.use((req, res, next) => { next(); throw new Error("after next"); });
+  engine.use((req, res, next) => {
+    next();
+    throw new Error("after next");
+  });
   const response = await http(port, { path: POLLING });
   assert.ok([200, 400].includes(response.status));
   assert.equal((await http(port, { path: POLLING })).status, response.status);
@@ -85,14 +111,22 @@ test("keeps one outcome when a middleware calls next and then throws [ENG-71]", 
 
 test("keeps one outcome when a middleware fails after it ended the response [ENG-43, ENG-71]", async (t) => {
   const { engine, port } = await startEngine(t);
-  engine.use((req, res, next) => { res.writeHead(418); res.end("teapot"); next(new Error("late")); });
+  engine.use((req, res, next) => {
+    res.writeHead(418);
+    res.end("teapot");
+    next(new Error("late"));
+  });
   const response = await http(port, { path: POLLING });
   assert.deepEqual([response.status, response.text], [418, "teapot"]);
 });
 
 test("only ends a response whose head a middleware already sent [ENG-43]", async (t) => {
   const { engine, port } = await startEngine(t);
-  engine.use((req, res, next) => { res.writeHead(202, { "x-mine": "1" }); res.write("begun"); next(new Error("no")); });
+  engine.use((req, res, next) => {
+    res.writeHead(202, { "x-mine": "1" });
+    res.write("begun");
+    next(new Error("no"));
+  });
   const response = await http(port, { path: POLLING });
   assert.deepEqual([response.status, response.text, response.headers["x-mine"]], [202, "begun", "1"]);
 });
@@ -100,7 +134,10 @@ test("only ends a response whose head a middleware already sent [ENG-43]", async
 test("stops when a middleware ends the response itself [ENG-72]", async (t) => {
   const { engine, port } = await startEngine(t);
   for (const name of ["connection", "connection_error", "headers", "initial_headers"]) engine.on(name, () => assert.fail(name));
-  engine.use((req, res) => { res.writeHead(302, { Location: "/login" }); res.end(); });
+  engine.use((req, res) => {
+    res.writeHead(302, { Location: "/login" });
+    res.end();
+  });
   engine.use(() => assert.fail("the next middleware must not run"));
   const response = await http(port, { path: POLLING });
   assert.deepEqual([response.status, response.headers.location], [302, "/login"]);
@@ -108,19 +145,24 @@ test("stops when a middleware ends the response itself [ENG-72]", async (t) => {
 
 test("destroys the socket, without an answer, when a middleware ends an upgrade [ENG-72, ENG-73]", async (t) => {
   const { engine, port } = await startEngine(t);
-  const ended = new Promise((resolve) => engine.use((req, res) => {
-    const seen = [];
-    res.on("finish", () => seen.push("finish"));
-    res.on("close", () => resolve([...seen, "close"]));
-    res.end();
-  }));
+  const ended = new Promise((resolve) =>
+    engine.use((req, res) => {
+      const seen = [];
+      res.on("finish", () => seen.push("finish"));
+      res.on("close", () => resolve([...seen, "close"]));
+      res.end();
+    }),
+  );
   assert.equal((await rawRequest(port, upgradeBytes(port, WEBSOCKET))).length, 0);
   assert.deepEqual(await within(ended, "the stand-in to close"), ["finish", "close"]);
 });
 
 test("puts the headers a middleware sets on polls and on the 101 [ENG-73, ENG-79]", async (t) => {
   const { engine, port } = await startEngine(t);
-  engine.use((req, res, next) => { res.setHeader("x-mine", "yes"); next(); });
+  engine.use((req, res, next) => {
+    res.setHeader("x-mine", "yes");
+    next();
+  });
   assert.equal((await http(port, { path: POLLING })).headers["x-mine"], "yes");
   assert.equal((await http(port, { path: `${POLLING}&sid=unknown` })).headers["x-mine"], "yes");
   assert.equal((await WireSocket.open(port, WEBSOCKET)).response.headers["x-mine"], "yes");
@@ -219,7 +261,10 @@ test("lets session and helmet middlewares work on requests and upgrades [ENG-75]
 test("shows middlewares the parsed query, and the WebSocket on the request afterwards [ENG-70, ENG-205]", async (t) => {
   const { engine, port } = await startEngine(t);
   const seen = [];
-  engine.use((req, res, next) => { seen.push(req._query.user); next(); });
+  engine.use((req, res, next) => {
+    seen.push(req._query.user);
+    next();
+  });
   const connection = once(engine, "connection");
   await WireSocket.open(port, `${WEBSOCKET}&user=ann`);
   const [session] = await connection;

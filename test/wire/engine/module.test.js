@@ -16,26 +16,58 @@ test("exports what programs import from the engine [ENG-1]", () => {
 test("exports a parser with both directions of packets and payloads [ENG-1]", () => {
   const { parser } = engineModule;
   assert.equal(parser.protocol, 4);
-  for (const name of ["encodePacket", "decodePacket", "encodePayload", "decodePayload", "createPacketEncoderStream", "createPacketDecoderStream"]) {
+  for (const name of [
+    "encodePacket",
+    "decodePacket",
+    "encodePayload",
+    "decodePayload",
+    "createPacketEncoderStream",
+    "createPacketDecoderStream",
+  ]) {
     assert.equal(typeof parser[name], "function", name);
   }
   const encoded = [];
   parser.encodePacket({ type: "message", data: "hello" }, true, (packet) => encoded.push(packet));
   parser.encodePacket({ type: "ping" }, true, (packet) => encoded.push(packet));
-  parser.encodePayload([{ type: "message", data: "a" }, { type: "message", data: Buffer.from([1, 2, 3, 4]) }], (payload) => encoded.push(payload));
+  parser.encodePayload(
+    [
+      { type: "message", data: "a" },
+      { type: "message", data: Buffer.from([1, 2, 3, 4]) },
+    ],
+    (payload) => encoded.push(payload),
+  );
   assert.deepEqual(encoded, ["4hello", "2", "4a\x1ebAQIDBA=="]);
   assert.deepEqual(parser.decodePacket("4hello"), { type: "message", data: "hello" });
-  assert.deepEqual(parser.decodePayload("4a\x1e4b"), [{ type: "message", data: "a" }, { type: "message", data: "b" }]);
+  assert.deepEqual(parser.decodePayload("4a\x1e4b"), [
+    { type: "message", data: "a" },
+    { type: "message", data: "b" },
+  ]);
 });
 
 test("lists its error codes and their messages on the class [ENG-4]", () => {
   const { Server } = engineModule;
-  assert.deepEqual({ ...Server.errors }, {
-    UNKNOWN_TRANSPORT: 0, UNKNOWN_SID: 1, BAD_HANDSHAKE_METHOD: 2, BAD_REQUEST: 3, FORBIDDEN: 4, UNSUPPORTED_PROTOCOL_VERSION: 5,
-  });
-  assert.deepEqual({ ...Server.errorMessages }, {
-    0: "Transport unknown", 1: "Session ID unknown", 2: "Bad handshake method", 3: "Bad request", 4: "Forbidden", 5: "Unsupported protocol version",
-  });
+  assert.deepEqual(
+    { ...Server.errors },
+    {
+      UNKNOWN_TRANSPORT: 0,
+      UNKNOWN_SID: 1,
+      BAD_HANDSHAKE_METHOD: 2,
+      BAD_REQUEST: 3,
+      FORBIDDEN: 4,
+      UNSUPPORTED_PROTOCOL_VERSION: 5,
+    },
+  );
+  assert.deepEqual(
+    { ...Server.errorMessages },
+    {
+      0: "Transport unknown",
+      1: "Session ID unknown",
+      2: "Bad handshake method",
+      3: "Bad request",
+      4: "Forbidden",
+      5: "Unsupported protocol version",
+    },
+  );
 });
 
 test("is an event emitter with the public members [ENG-5]", async (t) => {
@@ -56,7 +88,12 @@ test("lists its sessions by sid, as own enumerable properties [ENG-5, ENG-6]", a
   assert.deepEqual(Object.keys(engine.clients).sort(), [client.sid, other.session.id].sort());
   assert.equal(engine.clients[client.sid], session);
   assert.equal(Object.hasOwn(engine.clients, "constructor"), false);
-  assert.deepEqual(Object.values(engine.clients).map(({ id }) => id).sort(), Object.keys(engine.clients).sort());
+  assert.deepEqual(
+    Object.values(engine.clients)
+      .map(({ id }) => id)
+      .sort(),
+    Object.keys(engine.clients).sort(),
+  );
 });
 
 test("names the upgrades of a transport, whatever is enabled [ENG-7]", async (t) => {
@@ -70,18 +107,22 @@ test("names the upgrades of a transport, whatever is enabled [ENG-7]", async (t)
 
 test("has these defaults [ENG-10]", async (t) => {
   const { engine } = await startEngine(t);
-  const { pingInterval, pingTimeout, upgradeTimeout, maxHttpBufferSize, transports, allowUpgrades, httpCompression, cors, allowEIO3 } = engine.opts;
-  assert.deepEqual({ pingInterval, pingTimeout, upgradeTimeout, maxHttpBufferSize, transports, allowUpgrades, httpCompression, cors, allowEIO3 }, {
-    pingInterval: 25000,
-    pingTimeout: 20000,
-    upgradeTimeout: 10000,
-    maxHttpBufferSize: 1e6,
-    transports: ["polling", "websocket"],
-    allowUpgrades: true,
-    httpCompression: { threshold: 1024 },
-    cors: false,
-    allowEIO3: false,
-  });
+  const { pingInterval, pingTimeout, upgradeTimeout, maxHttpBufferSize, transports, allowUpgrades, httpCompression, cors, allowEIO3 } =
+    engine.opts;
+  assert.deepEqual(
+    { pingInterval, pingTimeout, upgradeTimeout, maxHttpBufferSize, transports, allowUpgrades, httpCompression, cors, allowEIO3 },
+    {
+      pingInterval: 25000,
+      pingTimeout: 20000,
+      upgradeTimeout: 10000,
+      maxHttpBufferSize: 1e6,
+      transports: ["polling", "websocket"],
+      allowUpgrades: true,
+      httpCompression: { threshold: 1024 },
+      cors: false,
+      allowEIO3: false,
+    },
+  );
 });
 
 test("keeps every option it was given, known or not [ENG-12]", async (t) => {
@@ -96,9 +137,18 @@ test("merges cookie and perMessageDeflate over their defaults [ENG-13, ENG-14]",
 });
 
 test("takes undefined options for absent ones [ENG-16]", oursOnly("undefined overwrites the default"), async (t) => {
-  const { engine, port } = await startEngine(t, { pingInterval: undefined, pingTimeout: undefined, maxHttpBufferSize: undefined, transports: undefined, path: undefined });
+  const { engine, port } = await startEngine(t, {
+    pingInterval: undefined,
+    pingTimeout: undefined,
+    maxHttpBufferSize: undefined,
+    transports: undefined,
+    path: undefined,
+  });
   const { client } = await openPolling({ engine, port });
-  assert.deepEqual({ ...client.handshake, sid: "" }, { sid: "", upgrades: ["websocket"], pingInterval: 25000, pingTimeout: 20000, maxPayload: 1e6 });
+  assert.deepEqual(
+    { ...client.handshake, sid: "" },
+    { sid: "", upgrades: ["websocket"], pingInterval: 25000, pingTimeout: 20000, maxPayload: 1e6 },
+  );
 });
 
 test("reads timings and limits when they are used [ENG-12]", async (t) => {
@@ -107,7 +157,10 @@ test("reads timings and limits when they are used [ENG-12]", async (t) => {
   Object.assign(engine.opts, { pingInterval: 111, pingTimeout: 222, maxHttpBufferSize: 333, upgradeTimeout: 444 });
   const after = await openPolling({ engine, port });
   assert.equal(before.client.handshake.maxPayload, 1e6);
-  assert.deepEqual({ ...after.client.handshake, sid: "" }, { sid: "", upgrades: ["websocket"], pingInterval: 111, pingTimeout: 222, maxPayload: 333 });
+  assert.deepEqual(
+    { ...after.client.handshake, sid: "" },
+    { sid: "", upgrades: ["websocket"], pingInterval: 111, pingTimeout: 222, maxPayload: 333 },
+  );
   const long = `4${"x".repeat(400)}`;
   assert.equal((await before.client.post(long)).status, 200);
   assert.equal((await after.client.post(long)).status, 413);

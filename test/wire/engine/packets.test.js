@@ -61,7 +61,15 @@ test("writes queued packets as frames of their own, in order [EIO-20]", async (t
   await ws.expect("4a");
   await ws.expect(bytes(1, 2));
   await ws.expect("4b");
-  assert.deepEqual(ws.frames.map(({ opcode, fin }) => [opcode, fin]), [[1, true], [1, true], [2, true], [1, true]]);
+  assert.deepEqual(
+    ws.frames.map(({ opcode, fin }) => [opcode, fin]),
+    [
+      [1, true],
+      [1, true],
+      [2, true],
+      [1, true],
+    ],
+  );
 });
 
 test("joins the packets of a payload with one separator [EIO-30, EIO-31]", async (t) => {
@@ -136,7 +144,11 @@ test("delivers several frames of one write in order [EIO-20, EIO-60]", async (t)
   const seen = record(session, "data");
   ws.send("4a", bytes(1), "4b");
   await seen.until((events) => events.length === 3);
-  assert.deepEqual(seen.events, [["data", "a"], ["data", bytes(1)], ["data", "b"]]);
+  assert.deepEqual(seen.events, [
+    ["data", "a"],
+    ["data", bytes(1)],
+    ["data", "b"],
+  ]);
 });
 
 test("delivers a message sent in fragments once, whole [EIO-20]", async (t) => {

@@ -12,12 +12,15 @@ test("answers a poll with exactly these headers, in this order [ENG-80, ENG-207]
   const { status, rawHeaders, text } = await client.get();
   assert.equal(status, 200);
   assert.equal(text, "4a€");
-  assert.deepEqual(rawHeaders.filter(([name]) => name !== "Date"), [
-    ["Content-Type", "text/plain; charset=UTF-8"],
-    ["Content-Length", "5"],
-    ["cache-control", "no-store"],
-    ["Connection", "close"],
-  ]);
+  assert.deepEqual(
+    rawHeaders.filter(([name]) => name !== "Date"),
+    [
+      ["Content-Type", "text/plain; charset=UTF-8"],
+      ["Content-Length", "5"],
+      ["cache-control", "no-store"],
+      ["Connection", "close"],
+    ],
+  );
 });
 
 test("answers a poll at once when something is queued [EIO-51, ENG-86]", async (t) => {
@@ -43,7 +46,10 @@ test("puts everything queued into one payload, however large [EIO-51, EIO-54]", 
   const { client, session } = await pollingPair(t, { maxHttpBufferSize: 100 });
   const sent = Array.from({ length: 50 }, (_, i) => `message number ${i}`);
   for (const message of sent) session.send(message);
-  assert.deepEqual(await client.poll(), sent.map((message) => `4${message}`));
+  assert.deepEqual(
+    await client.poll(),
+    sent.map((message) => `4${message}`),
+  );
 });
 
 test("serves a poll and a post at the same time [EIO-53]", async (t) => {

@@ -11,12 +11,15 @@ test("answers a post with ok and exactly these headers [EIO-50, ENG-90]", async 
   const { status, rawHeaders, body } = await client.post("4a", { headers: FORM });
   assert.equal(status, 200);
   assert.deepEqual(body, Buffer.from("ok"));
-  assert.deepEqual(rawHeaders.filter(([name]) => name !== "Date"), [
-    ["Content-Type", "text/html"],
-    ["Content-Length", "2"],
-    ["cache-control", "no-store"],
-    ["Connection", "close"],
-  ]);
+  assert.deepEqual(
+    rawHeaders.filter(([name]) => name !== "Date"),
+    [
+      ["Content-Type", "text/html"],
+      ["Content-Length", "2"],
+      ["cache-control", "no-store"],
+      ["Connection", "close"],
+    ],
+  );
 });
 
 test("puts characters together that the network cut in two [ENG-91]", async (t) => {
@@ -65,7 +68,10 @@ test("ends the session of a client that drops a post before its body ended [EIO-
   connection.write(requestBytes(port, { method: "POST", path: client.url(), headers: { "Content-Length": "100" }, body: "4incomplete" }));
   connection.socket.end();
   const { reason, description } = await end;
-  assert.deepEqual([reason, description.type, description.message], ["transport error", "TransportError", "data request connection closed prematurely"]);
+  assert.deepEqual(
+    [reason, description.type, description.message],
+    ["transport error", "TransportError", "data request connection closed prematurely"],
+  );
 });
 
 test("ends the session when two posts overlap, and refuses the second [EIO-52, ENG-95]", async (t) => {
@@ -73,7 +79,12 @@ test("ends the session when two posts overlap, and refuses the second [EIO-52, E
   const seen = messages(session);
   const end = ending(session);
   const first = await HttpConnection.open(port);
-  const arrived = new Promise((resolve) => engine.use((req, res, next) => { next(); resolve(); }));
+  const arrived = new Promise((resolve) =>
+    engine.use((req, res, next) => {
+      next();
+      resolve();
+    }),
+  );
   first.write(requestBytes(port, { method: "POST", path: client.url(), headers: { "Content-Length": "100" }, body: "4incomplete" }));
   await arrived;
   const second = await client.post("4second");

@@ -17,16 +17,61 @@ async function refusal(engine) {
 }
 
 for (const { name, method = "GET", path, status = 400, code, message, context, options } of [
-  { name: "an unknown transport", path: "/engine.io/?EIO=4&transport=foo", code: 0, message: "Transport unknown", context: { transport: "foo" } },
-  { name: "a transport that is not enabled", path: POLLING, options: { transports: ["websocket"] }, code: 0, message: "Transport unknown", context: { transport: "polling" } },
-  { name: "WebTransport over HTTP", path: "/engine.io/?EIO=4&transport=webtransport", options: { transports: ["polling", "webtransport"] }, code: 0, message: "Transport unknown", context: { transport: "webtransport" } },
+  {
+    name: "an unknown transport",
+    path: "/engine.io/?EIO=4&transport=foo",
+    code: 0,
+    message: "Transport unknown",
+    context: { transport: "foo" },
+  },
+  {
+    name: "a transport that is not enabled",
+    path: POLLING,
+    options: { transports: ["websocket"] },
+    code: 0,
+    message: "Transport unknown",
+    context: { transport: "polling" },
+  },
+  {
+    name: "WebTransport over HTTP",
+    path: "/engine.io/?EIO=4&transport=webtransport",
+    options: { transports: ["polling", "webtransport"] },
+    code: 0,
+    message: "Transport unknown",
+    context: { transport: "webtransport" },
+  },
   { name: "an unknown sid", path: unknownSid, code: 1, message: "Session ID unknown", context: { sid: "nope" } },
-  { name: "the sid constructor", path: `${POLLING}&sid=constructor`, code: 1, message: "Session ID unknown", context: { sid: "constructor" } },
+  {
+    name: "the sid constructor",
+    path: `${POLLING}&sid=constructor`,
+    code: 1,
+    message: "Session ID unknown",
+    context: { sid: "constructor" },
+  },
   { name: "the sid __proto__", path: `${POLLING}&sid=__proto__`, code: 1, message: "Session ID unknown", context: { sid: "__proto__" } },
   { name: "a handshake by POST", method: "POST", path: POLLING, code: 2, message: "Bad handshake method", context: { method: "POST" } },
-  { name: "a handshake by OPTIONS", method: "OPTIONS", path: POLLING, code: 2, message: "Bad handshake method", context: { method: "OPTIONS" } },
-  { name: "a WebSocket handshake without upgrade", path: WEBSOCKET, code: 3, message: "Bad request", context: { name: "TRANSPORT_HANDSHAKE_ERROR" } },
-  { name: "an old revision", path: "/engine.io/?EIO=3&transport=polling", code: 5, message: "Unsupported protocol version", context: { protocol: 3 } },
+  {
+    name: "a handshake by OPTIONS",
+    method: "OPTIONS",
+    path: POLLING,
+    code: 2,
+    message: "Bad handshake method",
+    context: { method: "OPTIONS" },
+  },
+  {
+    name: "a WebSocket handshake without upgrade",
+    path: WEBSOCKET,
+    code: 3,
+    message: "Bad request",
+    context: { name: "TRANSPORT_HANDSHAKE_ERROR" },
+  },
+  {
+    name: "an old revision",
+    path: "/engine.io/?EIO=3&transport=polling",
+    code: 5,
+    message: "Unsupported protocol version",
+    context: { protocol: 3 },
+  },
 ]) {
   test(`refuses ${name} with code ${code} [ENG-6, ENG-40, ENG-41, ENG-42]`, async (t) => {
     const { engine, port } = await startEngine(t, options);
@@ -89,10 +134,14 @@ test("refuses a candidate of another revision before the 101 [EIO-3, ENG-40, ENG
 
 test("takes the query an outer framework has parsed [ENG-40]", async (t) => {
   const engine = new engineModule.Server();
-  const { port } = await startHttp(t, createServer((req, res) => {
-    req._query = { EIO: "4", transport: "polling", from: "framework" };
-    engine.handleRequest(req, res);
-  }), () => engine.close());
+  const { port } = await startHttp(
+    t,
+    createServer((req, res) => {
+      req._query = { EIO: "4", transport: "polling", from: "framework" };
+      engine.handleRequest(req, res);
+    }),
+    () => engine.close(),
+  );
   const connection = once(engine, "connection");
   assert.equal((await http(port, { path: "/any?transport=foo" })).status, 200);
   const [session] = await connection;
@@ -100,14 +149,18 @@ test("takes the query an outer framework has parsed [ENG-40]", async (t) => {
 });
 
 test("refuses an origin with a forbidden character, given a request that still has it [ENG-40]", async (t) => {
-  const { engine, port } = await startEngine(t, {}, {
-    attach: false,
-    http: (req, res) => {
-      req.headers.origin = "http://a.b\u0001";
-      engine.handleRequest(req, res);
-      seen.push(req);
+  const { engine, port } = await startEngine(
+    t,
+    {},
+    {
+      attach: false,
+      http: (req, res) => {
+        req.headers.origin = "http://a.b\u0001";
+        engine.handleRequest(req, res);
+        seen.push(req);
+      },
     },
-  });
+  );
   const seen = [];
   const event = refusal(engine);
   const response = await http(port, { path: POLLING });
@@ -201,7 +254,10 @@ for (const [message, text] of [
 test("refuses a WebSocket with the message of allowRequest, and status 400 [ENG-44, ENG-50]", async (t) => {
   const { port } = await startEngine(t, { allowRequest: (req, decide) => decide("not you", false) });
   const answer = await rawRequest(port, upgradeBytes(port, WEBSOCKET));
-  assert.equal(answer.toString("latin1"), "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: 7\r\n\r\nnot you");
+  assert.equal(
+    answer.toString("latin1"),
+    "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: 7\r\n\r\nnot you",
+  );
 });
 
 test("refuses a WebSocket with Forbidden when allowRequest gives no message [ENG-44, ENG-50]", async (t) => {
@@ -249,7 +305,12 @@ test("asks allowRequest after the method and before the revision [ENG-40, ENG-50
 });
 
 for (const [name, generateId] of [
-  ["throws", () => { throw new Error("no id"); }],
+  [
+    "throws",
+    () => {
+      throw new Error("no id");
+    },
+  ],
   ["rejects", () => Promise.reject(new Error("no id"))],
 ]) {
   test(`refuses the handshake when generateId ${name} [ENG-18]`, async (t) => {
@@ -286,7 +347,12 @@ test("takes the id of generateId, given at once or promised [ENG-17, ENG-200]", 
   assert.deepEqual(Object.keys(engine.clients).sort(), ["at-once-1", "promised-2", "promised-3"]);
 });
 
-for (const [name, id] of [["already in use", "taken"], ["empty", ""], ["not a string", 12], ["missing", undefined]]) {
+for (const [name, id] of [
+  ["already in use", "taken"],
+  ["empty", ""],
+  ["not a string", 12],
+  ["missing", undefined],
+]) {
   test(`refuses a handshake whose id is ${name} [ENG-19]`, oursOnly("it replaces the older session or takes any value"), async (t) => {
     const { engine, port } = await startEngine(t);
     engine.generateId = () => "taken";
@@ -302,41 +368,81 @@ for (const [name, id] of [["already in use", "taken"], ["empty", ""], ["not a st
 }
 
 for (const [name, arrange] of [
-  ["allowRequest", (engine, gate) => { engine.opts.allowRequest = (req, decide) => gate(req, () => decide(null, true)); }],
-  ["generateId", (engine, gate) => { engine.generateId = (req) => new Promise((resolve) => gate(req, () => resolve("late"))); }],
-  ["a middleware", (engine, gate) => { engine.use((req, res, next) => gate(req, next)); }],
+  [
+    "allowRequest",
+    (engine, gate) => {
+      engine.opts.allowRequest = (req, decide) => gate(req, () => decide(null, true));
+    },
+  ],
+  [
+    "generateId",
+    (engine, gate) => {
+      engine.generateId = (req) => new Promise((resolve) => gate(req, () => resolve("late")));
+    },
+  ],
+  [
+    "a middleware",
+    (engine, gate) => {
+      engine.use((req, res, next) => gate(req, next));
+    },
+  ],
 ]) {
-  test(`opens no session for a poller that left during ${name} [ENG-51]`, oursOnly("it opens one that lives until its ping timeout"), async (t) => {
-    const { engine, port } = await startEngine(t);
-    engine.on("connection", () => assert.fail("a session was opened"));
-    const entered = new Promise((resolve) => arrange(engine, (req, proceed) => {
-      if (req.url !== POLLING) return proceed();
-      req.socket.once("close", () => setImmediate(() => { proceed(); setImmediate(resolve); }));
-      left.abort();
-    }));
-    const left = http(port, { path: POLLING });
-    left.catch(() => {});
-    await within(entered, "the gate");
-    assert.equal((await http(port, { path: unknownSid })).status, 400);
-    assert.equal(engine.clientsCount, 0);
-  });
+  test(
+    `opens no session for a poller that left during ${name} [ENG-51]`,
+    oursOnly("it opens one that lives until its ping timeout"),
+    async (t) => {
+      const { engine, port } = await startEngine(t);
+      engine.on("connection", () => assert.fail("a session was opened"));
+      const entered = new Promise((resolve) =>
+        arrange(engine, (req, proceed) => {
+          if (req.url !== POLLING) return proceed();
+          req.socket.once("close", () =>
+            setImmediate(() => {
+              proceed();
+              setImmediate(resolve);
+            }),
+          );
+          left.abort();
+        }),
+      );
+      const left = http(port, { path: POLLING });
+      left.catch(() => {});
+      await within(entered, "the gate");
+      assert.equal((await http(port, { path: unknownSid })).status, 400);
+      assert.equal(engine.clientsCount, 0);
+    },
+  );
 
-  test(`opens no session for a WebSocket peer that is gone after ${name} [ENG-51]`, name === "generateId" ? oursOnly("it generates the id after the 101") : {}, async (t) => {
-    const { engine, port } = await startEngine(t);
-    engine.on("connection", () => assert.fail("a session was opened"));
-    const entered = new Promise((resolve) => arrange(engine, (req, proceed) => {
-      if (req.url !== WEBSOCKET) return proceed();
-      req.socket.destroy();
-      setImmediate(() => { proceed(); setImmediate(resolve); });
-    }));
-    await assert.rejects(WireSocket.open(port, WEBSOCKET));
-    await within(entered, "the gate");
-    assert.equal((await http(port, { path: unknownSid })).status, 400);
-    assert.equal(engine.clientsCount, 0);
-  });
+  test(
+    `opens no session for a WebSocket peer that is gone after ${name} [ENG-51]`,
+    name === "generateId" ? oursOnly("it generates the id after the 101") : {},
+    async (t) => {
+      const { engine, port } = await startEngine(t);
+      engine.on("connection", () => assert.fail("a session was opened"));
+      const entered = new Promise((resolve) =>
+        arrange(engine, (req, proceed) => {
+          if (req.url !== WEBSOCKET) return proceed();
+          req.socket.destroy();
+          setImmediate(() => {
+            proceed();
+            setImmediate(resolve);
+          });
+        }),
+      );
+      await assert.rejects(WireSocket.open(port, WEBSOCKET));
+      await within(entered, "the gate");
+      assert.equal((await http(port, { path: unknownSid })).status, 400);
+      assert.equal(engine.clientsCount, 0);
+    },
+  );
 }
 
-for (const target of ["/engine.io/?EIO=4&transport=polling&x=%", "/engine.io/?%E0%A4%A", "/engine.io/?EIO=4&transport=polling&sid=a&sid=b", `/engine.io/?EIO=4&transport=polling&sid=${"s".repeat(8000)}`]) {
+for (const target of [
+  "/engine.io/?EIO=4&transport=polling&x=%",
+  "/engine.io/?%E0%A4%A",
+  "/engine.io/?EIO=4&transport=polling&sid=a&sid=b",
+  `/engine.io/?EIO=4&transport=polling&sid=${"s".repeat(8000)}`,
+]) {
   test(`answers the strange target ${target.slice(0, 50)} without harm [ENG-40, ENG-61]`, async (t) => {
     const { port } = await startEngine(t);
     const response = await http(port, { path: target });

@@ -109,22 +109,32 @@ for (const method of ["send", "write"]) {
     const called = once(session, "called");
     assert.equal(session[method]("a"), session);
     assert.equal(session[method]("b", { compress: false }), session);
-    assert.equal(session[method]("c", {}, () => {}), session);
-    assert.equal(session[method]("d", () => session.emit("called")), session);
+    assert.equal(
+      session[method]("c", {}, () => {}),
+      session,
+    );
+    assert.equal(
+      session[method]("d", () => session.emit("called")),
+      session,
+    );
     for (const text of ["4a", "4b", "4c", "4d"]) await ws.expect(text);
     await called;
   });
 }
 
-test("takes null for no options, and leaves the caller's options alone [ENG-133]", oursOnly("it throws on null and writes into the object"), async (t) => {
-  const { ws, session } = await webSocketPair(t);
-  const options = Object.freeze({});
-  session.send("a", null);
-  session.send("b", options);
-  session.send("c", undefined, undefined);
-  for (const text of ["4a", "4b", "4c"]) await ws.expect(text);
-  assert.deepEqual(Object.keys(options), []);
-});
+test(
+  "takes null for no options, and leaves the caller's options alone [ENG-133]",
+  oursOnly("it throws on null and writes into the object"),
+  async (t) => {
+    const { ws, session } = await webSocketPair(t);
+    const options = Object.freeze({});
+    session.send("a", null);
+    session.send("b", options);
+    session.send("c", undefined, undefined);
+    for (const text of ["4a", "4b", "4c"]) await ws.expect(text);
+    assert.deepEqual(Object.keys(options), []);
+  },
+);
 
 test("emits packetCreate synchronously, before the packet is queued [ENG-135]", async (t) => {
   const { session } = await pollingPair(t);
@@ -153,7 +163,13 @@ test("shows what is queued in writeBuffer, in order [ENG-130]", async (t) => {
   const { client, session } = await pollingPair(t);
   session.send("a");
   session.send("b");
-  assert.deepEqual(session.writeBuffer.map(({ type, data }) => [type, data]), [["message", "a"], ["message", "b"]]);
+  assert.deepEqual(
+    session.writeBuffer.map(({ type, data }) => [type, data]),
+    [
+      ["message", "a"],
+      ["message", "b"],
+    ],
+  );
   await client.poll();
   assert.equal(session.writeBuffer.length, 0);
 });
@@ -186,15 +202,28 @@ test("calls back after drain on WebSocket, in order, once each [ENG-137, ENG-115
   await writable(session);
   const order = [];
   session.on("drain", () => order.push("drain"));
-  const done = new Promise((resolve) => session.send("a", (transport) => { order.push("a", transport === session.transport); resolve(); }));
+  const done = new Promise((resolve) =>
+    session.send("a", (transport) => {
+      order.push("a", transport === session.transport);
+      resolve();
+    }),
+  );
   session.send("b", () => order.push("b"));
   await done;
   await ws.expect("4a");
   await ws.expect("4b");
-  const last = new Promise((resolve) => session.send("c", () => { order.push("c"); resolve(); }));
+  const last = new Promise((resolve) =>
+    session.send("c", () => {
+      order.push("c");
+      resolve();
+    }),
+  );
   await last;
   assert.equal(order[0], "drain");
-  assert.deepEqual(order.filter((entry) => entry !== "drain"), ["a", true, "b", "c"]);
+  assert.deepEqual(
+    order.filter((entry) => entry !== "drain"),
+    ["a", true, "b", "c"],
+  );
 });
 
 test("calls back batch by batch, for what was sent only [ENG-137]", async (t) => {
@@ -230,12 +259,19 @@ test("emits packet, then data, then message for what it receives [ENG-139, ENG-2
   const seen = record(session, "packet", "data", "message", "heartbeat");
   await client.post("4a\x1e3\x1e6\x1ebAQID");
   const reduced = seen.events.map(([name, value]) => (name === "packet" ? [name, value.type, value.data] : [name, value]));
-  assert.deepEqual(reduced.filter(([name]) => name !== "heartbeat"), [
-    ["packet", "message", "a"], ["data", "a"], ["message", "a"],
-    ["packet", "pong", undefined],
-    ["packet", "noop", undefined],
-    ["packet", "message", Buffer.from([1, 2, 3])], ["data", Buffer.from([1, 2, 3])], ["message", Buffer.from([1, 2, 3])],
-  ]);
+  assert.deepEqual(
+    reduced.filter(([name]) => name !== "heartbeat"),
+    [
+      ["packet", "message", "a"],
+      ["data", "a"],
+      ["message", "a"],
+      ["packet", "pong", undefined],
+      ["packet", "noop", undefined],
+      ["packet", "message", Buffer.from([1, 2, 3])],
+      ["data", Buffer.from([1, 2, 3])],
+      ["message", Buffer.from([1, 2, 3])],
+    ],
+  );
   assert.equal(seen.names.filter((name) => name === "heartbeat").length, 1);
 });
 
@@ -259,7 +295,10 @@ test("is registered and open when connection is emitted [ENG-142, ENG-143]", asy
   engine.on("connection", (session) => seen.push([session.readyState, engine.clients[session.id] === session, engine.clientsCount]));
   await openPolling({ engine, port });
   await openWebSocket({ engine, port });
-  assert.deepEqual(seen, [["open", true, 1], ["open", true, 2]]);
+  assert.deepEqual(seen, [
+    ["open", true, 1],
+    ["open", true, 2],
+  ]);
 });
 
 test("emits neither open nor error where anybody can listen [ENG-141]", async (t) => {
@@ -278,7 +317,12 @@ test("emits neither open nor error where anybody can listen [ENG-141]", async (t
 
 test("lets a data listener answer at once, in order, on both transports [ENG-136, ENG-139]", async (t) => {
   const { engine, port } = await startEngine(t);
-  engine.on("connection", (session) => session.on("data", (text) => { session.send(`${text}1`); session.send(`${text}2`); }));
+  engine.on("connection", (session) =>
+    session.on("data", (text) => {
+      session.send(`${text}1`);
+      session.send(`${text}2`);
+    }),
+  );
   const polling = await openPolling({ engine, port });
   await polling.client.post("4a\x1e4b");
   assert.deepEqual(await polling.client.poll(), ["4a1", "4a2", "4b1", "4b2"]);

@@ -15,7 +15,10 @@ test("offers io.engine as monitoring and session packages use it [ENG-200]", asy
   let id = 0;
   io.engine.generateId = () => `mine-${id++}`;
   const used = [];
-  io.engine.use((req, res, next) => { used.push(req.method); next(); });
+  io.engine.use((req, res, next) => {
+    used.push(req.method);
+    next();
+  });
   const client = await PollingSession.open(port, "", { path: SOCKET_IO });
   assert.equal(client.sid, "mine-0");
   assert.equal(io.engine.clientsCount, 1);
@@ -49,8 +52,12 @@ test("lets monitors count bytes in both directions [ENG-202]", async (t) => {
   const { io, port } = await startServer(t);
   const counted = { in: 0, out: 0 };
   io.engine.on("connection", (conn) => {
-    conn.on("packet", ({ data }) => { counted.in += data ? Buffer.byteLength(data) : 0; });
-    conn.on("packetCreate", ({ data }) => { counted.out += data ? Buffer.byteLength(data) : 0; });
+    conn.on("packet", ({ data }) => {
+      counted.in += data ? Buffer.byteLength(data) : 0;
+    });
+    conn.on("packetCreate", ({ data }) => {
+      counted.out += data ? Buffer.byteLength(data) : 0;
+    });
   });
   const ws = await WireSocket.open(port, `${SOCKET_IO}?EIO=4&transport=websocket`);
   await ws.next();

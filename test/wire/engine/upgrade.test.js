@@ -36,7 +36,9 @@ test("enters the upgrading state on the probe, with the events in order [EIO-80,
   const seen = record(session, "upgrading", "upgrade");
   const states = [];
   for (const name of ["upgrading", "upgrade"]) {
-    session.on(name, (transport) => states.push([name, transport.name, session.transport === transport, session.upgrading, session.upgraded]));
+    session.on(name, (transport) =>
+      states.push([name, transport.name, session.transport === transport, session.upgrading, session.upgraded]),
+    );
   }
   const ws = await probed(client);
   ws.send("5");
@@ -208,7 +210,7 @@ test("loses and repeats nothing across the switch [EIO-88]", async (t) => {
   const queue = [...sent];
   const sendSome = () => queue.splice(0, 200).forEach((text) => session.send(text.slice(1)));
   sendSome();
-  received.push(...await client.poll());
+  received.push(...(await client.poll()));
   const ws = await probed(client);
   sendSome();
   const packets = await client.poll();
@@ -344,7 +346,12 @@ test("ignores what the retired transport still receives, and how its connections
 test("keeps the session when a post is still being received at the switch [ENG-153]", async (t) => {
   const { engine, port, client, session } = await pollingPair(t);
   const seen = messages(session);
-  const arrived = new Promise((resolve) => engine.use((req, res, next) => { next(); resolve(); }));
+  const arrived = new Promise((resolve) =>
+    engine.use((req, res, next) => {
+      next();
+      resolve();
+    }),
+  );
   const post = await HttpConnection.open(port);
   post.write(requestBytes(port, { method: "POST", path: client.url(), headers: { "Content-Length": "50" }, body: "4half" }));
   await arrived;
@@ -370,17 +377,21 @@ test("accepts or refuses a hand-made upgrade when upgrades are not advertised [E
   await ws.expect("4moved");
 });
 
-test("still declares a silent peer dead when its ping was outstanding at the switch [ENG-155]", oursOnly("it forgets the deadline at the switch"), async (t) => {
-  const { client, session } = await pollingPair(t, { pingInterval: 100, pingTimeout: 300 });
-  const end = ending(session);
-  assert.deepEqual(await client.poll(), ["2"]);
-  const upgrade = once(session, "upgrade");
-  await client.upgrade();
-  await upgrade;
-  const elapsed = stopwatch();
-  assert.equal((await end).reason, "ping timeout");
-  assert.ok(elapsed() >= 290, `closed ${elapsed()} ms after the switch`);
-});
+test(
+  "still declares a silent peer dead when its ping was outstanding at the switch [ENG-155]",
+  oursOnly("it forgets the deadline at the switch"),
+  async (t) => {
+    const { client, session } = await pollingPair(t, { pingInterval: 100, pingTimeout: 300 });
+    const end = ending(session);
+    assert.deepEqual(await client.poll(), ["2"]);
+    const upgrade = once(session, "upgrade");
+    await client.upgrade();
+    await upgrade;
+    const elapsed = stopwatch();
+    assert.equal((await end).reason, "ping timeout");
+    assert.ok(elapsed() >= 290, `closed ${elapsed()} ms after the switch`);
+  },
+);
 
 test("flushes a ping that is still queued at the switch to the new transport [ENG-155]", async (t) => {
   const { client, session } = await pollingPair(t, { pingInterval: 100, pingTimeout: 3000 });

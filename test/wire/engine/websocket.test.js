@@ -32,12 +32,16 @@ test("echoes text and binary [EIO-20, EIO-21, EIO-136]", async (t) => {
   await ws.expect(Buffer.from([1, 2, 3, 4]));
 });
 
-test("takes frames that arrive in the same write as the handshake [ENG-120]", oursOnly("it loses frames that arrive before the id is there"), async (t) => {
-  const { engine, port } = await startEngine(t);
-  const data = new Promise((resolve) => engine.once("connection", (session) => session.once("data", resolve)));
-  await WireSocket.open(port, WEBSOCKET, {}, { early: messageFrame("4early") });
-  assert.equal(await within(data, "the early message"), "early");
-});
+test(
+  "takes frames that arrive in the same write as the handshake [ENG-120]",
+  oursOnly("it loses frames that arrive before the id is there"),
+  async (t) => {
+    const { engine, port } = await startEngine(t);
+    const data = new Promise((resolve) => engine.once("connection", (session) => session.once("data", resolve)));
+    await WireSocket.open(port, WEBSOCKET, {}, { early: messageFrame("4early") });
+    assert.equal(await within(data, "the early message"), "early");
+  },
+);
 
 for (const rsv of [1, 2, 3, 4]) {
   test(`survives an invalid frame (rsv ${rsv}) in the same write as the handshake [ENG-120, EIO-124]`, async (t) => {
@@ -62,7 +66,12 @@ test("survives an invalid frame behind the handshake while allowRequest takes it
 for (const [name, bytes, code, text] of [
   ["a frame longer than maxHttpBufferSize", frame(OPCODE.text, `4${"x".repeat(100)}`), 1009, /Max payload size exceeded/],
   ["a frame announced longer than maxHttpBufferSize", frame(OPCODE.binary, "", { length: 268435456 }), 1009, /Max payload size exceeded/],
-  ["a message longer than maxHttpBufferSize in fragments", Buffer.concat([frame(OPCODE.text, "4".repeat(60), { fin: false }), frame(OPCODE.continuation, "x".repeat(60))]), 1009, /Max payload size exceeded/],
+  [
+    "a message longer than maxHttpBufferSize in fragments",
+    Buffer.concat([frame(OPCODE.text, "4".repeat(60), { fin: false }), frame(OPCODE.continuation, "x".repeat(60))]),
+    1009,
+    /Max payload size exceeded/,
+  ],
   ["text that is not UTF-8", frame(OPCODE.text, Buffer.from([0x34, 0xff, 0xfe])), 1007, /./],
   ["a reserved opcode", frame(3, "4x"), 1002, /./],
   ["a reserved bit", frame(OPCODE.text, "4x", { rsv: 1 }), 1002, /./],
@@ -142,7 +151,10 @@ test("selects the first subprotocol a client offers [ENG-112]", async (t) => {
 });
 
 for (const [name, headers] of [
-  ["extensions named like prototype members", { "Sec-WebSocket-Extensions": "constructor, __proto__, permessage-deflate; __proto__; constructor=1" }],
+  [
+    "extensions named like prototype members",
+    { "Sec-WebSocket-Extensions": "constructor, __proto__, permessage-deflate; __proto__; constructor=1" },
+  ],
   ["a subprotocol header of 15,000 spaces", { "Sec-WebSocket-Protocol": `a${" ".repeat(15000)}b` }],
 ]) {
   test(`answers or refuses ${name} without harm [ENG-46, ENG-112]`, async (t) => {
@@ -254,7 +266,10 @@ test("queues what is sent while a write is under way, and flushes it next [ENG-1
   session.on("flush", (buffer) => flushes.push(buffer.length));
   for (const text of ["a", "b", "c"]) session.send(text);
   for (const text of ["4a", "4b", "4c"]) await ws.expect(text);
-  assert.equal(flushes.reduce((sum, size) => sum + size, 0), 3);
+  assert.equal(
+    flushes.reduce((sum, size) => sum + size, 0),
+    3,
+  );
   ours("our flush may wait for the end of the tick", () => assert.ok(flushes.length <= 2));
 });
 
@@ -279,13 +294,17 @@ for (const [name, data, options, compressed] of [
   ["a short message", "short", {}, false],
   ["a long message with compress: false", "x".repeat(2000), { compress: false }, false],
 ]) {
-  test(`${compressed ? "compresses" : "does not compress"} ${name} [ENG-14, ENG-113]`, oursOnly("it ignores the flag and, with context takeover, the threshold"), async (t) => {
-    const offer = { "Sec-WebSocket-Extensions": "permessage-deflate" };
-    const { ws, session } = await webSocketPair(t, { perMessageDeflate: true }, { headers: offer });
-    session.send(data, options);
-    await ws.next();
-    assert.equal(ws.frames.at(-1).rsv, compressed ? 4 : 0);
-  });
+  test(
+    `${compressed ? "compresses" : "does not compress"} ${name} [ENG-14, ENG-113]`,
+    oursOnly("it ignores the flag and, with context takeover, the threshold"),
+    async (t) => {
+      const offer = { "Sec-WebSocket-Extensions": "permessage-deflate" };
+      const { ws, session } = await webSocketPair(t, { perMessageDeflate: true }, { headers: offer });
+      session.send(data, options);
+      await ws.next();
+      assert.equal(ws.frames.at(-1).rsv, compressed ? 4 : 0);
+    },
+  );
 }
 
 test("gives no answer that grows with the number of unread pings [ENG-119]", async (t) => {
