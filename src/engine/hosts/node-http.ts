@@ -120,15 +120,16 @@ export class Server extends BaseServer {
   private init(): void {
     if (!this.opts.transports.includes("websocket")) return;
     this.ws?.close();
-    const WebSocketServerClass = (this.opts.wsEngine ?? WebSocketServer);
-    this.ws = new WebSocketServerClass({
+    const WebSocketServerClass: new (options: object) => WebSocketServerLike = this.opts.wsEngine ?? WebSocketServer;
+    const ws = new WebSocketServerClass({
       noServer: true,
       clientTracking: false,
       perMessageDeflate: this.opts.perMessageDeflate ?? false,
       maxPayload: Number(this.opts.maxHttpBufferSize),
       ...(this.opts.wsEngine || this.opts.perMessageDeflate ? {} : { autoPong: false }), // see NodeWire.onPing
     });
-    this.ws.on?.("headers", (lines, request) => this.writeUpgradeHeaders(lines, request as EngineRequest));
+    ws.on?.("headers", (lines, request) => this.writeUpgradeHeaders(lines, request as EngineRequest));
+    this.ws = ws;
   }
 
   // -- polling -------------------------------------------------------------------------------------
