@@ -67,8 +67,8 @@ export const scenarios = {
   "connect, websocket only": {
     unit: "connection",
     async run({ port, measure }, scale) {
-      const total = Math.round(1500 * scale);
-      closeAll(await openClients(port, 500));
+      const total = Math.round(3000 * scale);
+      closeAll(await openClients(port, 2000)); // long enough for the compiler to be done
       let clients;
       const figures = await measure(async () => {
         clients = await openClients(port, total);
@@ -77,13 +77,13 @@ export const scenarios = {
       return { ...figures, units: total };
     },
   },
-  "echo with ack, 1 in flight": { unit: "message", run: (server, scale) => echo(server, { clients: 100, count: 150, inFlight: 1, scale }) },
+  "echo with ack, 1 in flight": { unit: "message", run: (server, scale) => echo(server, { clients: 100, count: 500, inFlight: 1, scale }) },
   "echo with ack, 8 in flight": { unit: "message", run: (server, scale) => echo(server, { clients: 50, count: 800, inFlight: 8, scale }) },
   "burst of 20 to one client": {
     unit: "message",
     async run({ port, measure }, scale) {
       const clients = await openClients(port, 50);
-      const bursts = Math.max(1, Math.round(40 * scale));
+      const bursts = Math.max(1, Math.round(100 * scale));
       const ask = textFrame('42["burst",20,"hello world"]');
       const run = () =>
         each(
@@ -121,7 +121,7 @@ export const scenarios = {
     unit: "message",
     async run({ port, measure, command }, scale) {
       const clients = await openClients(port, 50);
-      const chunks = Math.max(1, Math.round(60 * scale));
+      const chunks = Math.max(1, Math.round(250 * scale));
       const chunk = Buffer.concat(Array.from({ length: 20 }, () => textFrame('42["ingest",{"a":1,"b":"hello world"}]')));
       const fence = textFrame('420["echo",1]');
       const run = () =>
@@ -147,7 +147,7 @@ export const scenarios = {
     unit: "cycle",
     async run({ port, measure }, scale) {
       const clients = await Promise.all(Array.from({ length: 20 }, () => new PollingClient(port).open()));
-      const cycles = Math.max(1, Math.round(60 * scale));
+      const cycles = Math.max(1, Math.round(300 * scale));
       const run = () =>
         each(clients, async (client) => {
           for (let i = 0; i < cycles; i++) await client.echo(i);

@@ -35,7 +35,7 @@ function compile(t, name, { type = "module", ...options } = {}) {
 
 describe("types", { concurrency: 2 }, () => {
   for (const [name, title] of [
-    ["maps.ts", "take event maps in four places, with defaults, and stay assignable [TYP-1, TYP-2, TYP-11, TYP-15, EX-217]"],
+    ["maps.ts", "take event maps in four places, with defaults, and stay assignable [SRV-8, TYP-1, TYP-2, TYP-11, TYP-15, EX-217]"],
     ["listening.ts", "know what may be listened to, and with which arguments [TYP-3, TYP-4, TYP-13, TYP-14, EX-214]"],
     [
       "emitting.ts",
