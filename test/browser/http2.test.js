@@ -28,11 +28,10 @@ async function start(t) {
 const useSocket = (options) =>
   new Promise((resolve, reject) => {
     const socket = globalThis.io({ ...options, reconnection: false });
-    const transports = [];
+    const { engine } = socket.io;
+    const transports = [engine.transport.name]; // the move may be over before the namespace is joined
     socket.on("connect_error", reject);
     socket.on("connect", async () => {
-      const { engine } = socket.io;
-      transports.push(engine.transport.name);
       if (engine.transport.name === "polling") await new Promise((done) => engine.once("upgrade", done));
       if (transports.at(-1) !== engine.transport.name) transports.push(engine.transport.name);
       const text = await socket.emitWithAck("echo", "x".repeat(200_000));
