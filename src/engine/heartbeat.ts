@@ -29,6 +29,11 @@ export class Heartbeat extends Deadline<HeartbeatOwner> {
     this.state = "resting";
   }
 
+  /** True from a ping until its pong. */
+  get isAwaiting(): boolean {
+    return this.state !== "resting";
+  }
+
   /** Starts it; also called when the peer has answered. */
   beat(): void {
     if (this.owner.protocol === 3) return this.await();

@@ -56,7 +56,7 @@ export class Session extends LeanEmitter implements TransportOwner {
   readonly server: SessionHost;
   /** @internal */ owner: SessionOwner | null;
 
-  private readonly heartbeat: Heartbeat;
+  /** @internal */ readonly heartbeat: Heartbeat;
   /** @internal The attempt to move to another transport, while one runs. */
   upgrade: Upgrade | null;
   private keptRequest: KeptRequest | EngineRequest | null;
@@ -68,7 +68,13 @@ export class Session extends LeanEmitter implements TransportOwner {
   private stall: StallWatch | null;
 
   /** @internal */
-  constructor(id: string, server: SessionHost, transport: Transport, request: KeptRequest | EngineRequest | null, remoteAddress: string | undefined) {
+  constructor(
+    id: string,
+    server: SessionHost,
+    transport: Transport,
+    request: KeptRequest | EngineRequest | null,
+    remoteAddress: string | undefined,
+  ) {
     super();
     this.id = id;
     this.protocol = transport.protocol;
@@ -171,13 +177,8 @@ export class Session extends LeanEmitter implements TransportOwner {
    * @param discard  true: now, dropping what is queued; otherwise what is queued goes out first
    */
   close(discard?: boolean): this {
-    if (discard === true && this.readyState === "closing") {
-      this.queue = null;
-      this.closeTransport(true);
-      return this;
-    }
-    if (this.readyState !== "open") return this;
-    this.readyState = "closing";
+    if (this.readyState === "open") this.readyState = "closing";
+    else if (this.readyState !== "closing" || discard !== true) return this;
     if (discard === true) {
       this.queue = null;
       this.closeTransport(true);
@@ -190,7 +191,12 @@ export class Session extends LeanEmitter implements TransportOwner {
   // -- out ---------------------------------------------------------------------------------------
 
   /** Sends a packet of any type. @internal */
-  sendPacket(type: EnginePacketType, data?: string | Buffer, options: SendOptions | null = null, callback: SendCallback | null = null): void {
+  sendPacket(
+    type: EnginePacketType,
+    data?: string | Buffer,
+    options: SendOptions | null = null,
+    callback: SendCallback | null = null,
+  ): void {
     const compress = options === null || options.compress !== false;
     this.writePrepared(new Prepared(type, data === "" ? undefined : data, compress, false, options, callback));
   }
@@ -240,7 +246,8 @@ export class Session extends LeanEmitter implements TransportOwner {
         if (this.queue.isEmpty) this.queue = null;
         const withCallbacks = this.collectCallbacks(batch);
         const observed = this.isObserved;
-        if (observed) this.emitBoth("flush", batch.map((packet) => packet.toPublic()));
+        const seen = observed ? batch.map((packet) => packet.toPublic()) : null;
+        if (seen !== null) this.emitBoth("flush", seen);
         this.transport.send(batch, observed || withCallbacks || this.isOpening);
         if (observed) this.emitBoth("drain");
       }
@@ -250,23 +257,18 @@ export class Session extends LeanEmitter implements TransportOwner {
     if (this.queue === null && this.readyState === "closing") this.closeTransport(false);
   }
 
-  private emitBoth(event: "flush" | "drain", buffer?: PublicPacket[]): void {
-    if (buffer === undefined) {
-      this.emit(event);
-      this.server.emit(event, this);
-    } else {
-      this.emit(event, buffer);
-      this.server.emit(event, this, buffer);
-    }
+  private emitBoth(event: "flush" | "drain", ...buffer: PublicPacket[][]): void {
+    this.emit(event, ...buffer);
+    this.server.emit(event, this, ...buffer);
   }
 
   private collectCallbacks(batch: readonly Prepared[]): boolean {
     let found = false;
-    for (const packet of batch) {
-      if (packet.callback === null) continue;
+    for (const { callback } of batch) {
+      if (callback === null) continue;
       found = true;
-      if (this.callbacks === null) this.callbacks = [packet.callback];
-      else this.callbacks.push(packet.callback);
+      if (this.callbacks === null) this.callbacks = [callback];
+      else this.callbacks.push(callback);
     }
     return found;
   }
@@ -400,7 +402,7 @@ export class Session extends LeanEmitter implements TransportOwner {
     this.upgraded = true;
     this.heartbeat.onTransportSwitch();
     this.emit("upgrade", candidate);
-    if ((this.readyState) !== "closed") this.flush();
+    if (this.readyState !== "closed") this.flush();
   }
 
   // -- the one door out ----------------------------------------------------------------------------

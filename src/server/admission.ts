@@ -1,4 +1,6 @@
 import createDebug from "debug";
+import { probe } from "../engine/probe";
+import { Session as EngineSession } from "../engine/session";
 import { nextTick } from "../support/tick";
 import type { Session } from "./adapter";
 import type { Client } from "./connection";
@@ -15,7 +17,8 @@ type AnyMiddleware = NamespaceMiddleware<any, any, any, any>;
 /**
  * One client's way into one namespace, from its CONNECT packet to the answer.
  *
- *     seeking --namespace found--> restoring (with recovery) --> filtering --middlewares passed--> passed --a tick--> over: admitted
+ *     seeking --namespace found--> filtering --middlewares passed--> passed --a tick--> over: admitted
+ *     with recovery, before filtering: probing (while the connection it had seems to live) --gone--> restoring
  *        any --refused, or connection lost--> over
  */
 export class Admission {
@@ -24,7 +27,7 @@ export class Admission {
   next: Admission | null;
   private readonly client: AnyClient;
   private readonly auth: Record<string, unknown>;
-  private state: "seeking" | "restoring" | "filtering" | "passed" | "over";
+  private state: "seeking" | "probing" | "restoring" | "filtering" | "passed" | "over";
   private namespace: AnyNamespace | null;
   private socket: AnySocket | null;
   private session: Session | null;
@@ -69,11 +72,25 @@ export class Admission {
     const mayRecover =
       namespace.server._recovery !== null && typeof pid === "string" && (typeof offset === "string" || offset === undefined);
     if (!mayRecover) return this.meet(null);
+    const conn = namespace._socketsByPid.get(pid)?.conn as unknown;
+    if (!(conn instanceof EngineSession)) return this.restore(pid, offset as string);
 
+    // A client that lost its connection is often back before the server has noticed: asked, the old connection is silent.
+    this.state = "probing";
+    probe(conn, (isAlive) => {
+      if (this.state === "over") return;
+      if (isAlive)
+        this.meet(null); // somebody else's, or known to somebody else
+      else this.restore(pid, offset as string);
+    });
+  }
+
+  private restore(pid: string, offset: string): void {
+    const { adapter } = this.namespace!;
     this.state = "restoring";
     let restored: Promise<Session | null> | Session | null;
     try {
-      restored = namespace.adapter.restoreSession(pid, offset as string);
+      restored = adapter.restoreSession(pid, offset);
     } catch (error) {
       debug("the adapter failed to restore a session: %o", error);
       restored = null;

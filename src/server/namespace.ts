@@ -1,6 +1,6 @@
 import createDebug from "debug";
 import { UsageError } from "../errors";
-import type { Adapter, SocketId } from "./adapter";
+import type { Adapter, PrivateSessionId, SocketId } from "./adapter";
 import { createAdapter } from "./adapter-factory";
 import { BroadcastSource } from "./broadcast-source";
 import type { DisconnectReason } from "./disconnect-reason";
@@ -77,6 +77,8 @@ export class Namespace<
   readonly server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   /** @internal Sockets still in the middlewares, by id. */
   readonly _preConnectSockets: Map<SocketId, Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
+  /** @internal Sockets that may be recovered, those in the middlewares included, by the secret they come back with. */
+  readonly _socketsByPid: Map<PrivateSessionId, Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
   /** @internal Middlewares, in order. */
   _fns: NamespaceMiddleware<ListenEvents, EmitEvents, ServerSideEvents, SocketData>[];
   /** @internal Next acknowledgement id; adapters read and increase it. */
@@ -93,6 +95,7 @@ export class Namespace<
     this.sockets = new Map();
     this.server = server;
     this._preConnectSockets = new Map();
+    this._socketsByPid = new Map();
     this._fns = [];
     this._ids = 0;
     this._admissions = 0;

@@ -37,6 +37,8 @@ import type { SocketPacket } from "./socket-packet";
 
 const debug = createDebug("socket.io:socket");
 
+type AnySocket = Socket<any, any, any, any>;
+
 const { CONNECT, DISCONNECT, EVENT, CONNECT_ERROR } = PacketType;
 
 /**
@@ -98,6 +100,7 @@ export class Socket<
     this._auth = auth;
     this._issuedMs = Date.now();
     this._handshake = null;
+    if (this.pid !== "") nsp._socketsByPid.set(this.pid, this as AnySocket);
   }
 
   // Attributes
@@ -406,7 +409,8 @@ export class Socket<
   /** Leaves all rooms and the namespace, for good. @internal */
   _cleanup(): void {
     this.leaveAll();
-    this.nsp._remove(this as Socket<any, any, any, any>);
+    if (this.nsp._socketsByPid.get(this.pid) === (this as AnySocket)) this.nsp._socketsByPid.delete(this.pid);
+    this.nsp._remove(this as AnySocket);
     this._state = "left";
   }
 

@@ -186,7 +186,10 @@ test("EX-160 consumes a session when it is recovered [CSR-14]", oursOnly("it res
   const recovered = await wirePeer(t, port, { auth: { pid, offset } });
   assert.deepEqual([recovered.payload.sid, recovered.payload.pid], [sid, pid]);
   const live = io.of("/").sockets.get(sid);
-  const attack = await wirePeer(t, port, { auth: { pid, offset } });
+  const attacking = wirePeer(t, port, { auth: { pid, offset } });
+  await recovered.expect("2"); // asked whether it is still there
+  recovered.send("3");
+  const attack = await attacking;
   assert.notEqual(attack.payload.sid, sid);
   assert.equal(io.of("/").sockets.get(sid), live);
   live.emit("still here");

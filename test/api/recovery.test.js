@@ -288,7 +288,11 @@ test("restores a session once, also for two who ask at the same time [CSR-14]", 
   await ending;
   const { sid, pid } = first.payload;
   const auth = { pid, offset };
-  const [a, b] = await Promise.all([wirePeer(t, port, { auth }), wirePeer(t, port, { auth })]);
+  const asking = [wirePeer(t, port, { auth }), wirePeer(t, port, { auth })];
+  const winner = await Promise.race(asking);
+  await winner.expect("2"); // asked whether it is still there
+  winner.send("3");
+  const [a, b] = await Promise.all(asking);
   assert.equal([a, b].filter(({ payload }) => payload.sid === sid).length, 1);
   assert.equal(io.of("/").sockets.size, 2);
 });
