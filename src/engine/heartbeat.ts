@@ -12,7 +12,7 @@ export interface HeartbeatOwner {
 }
 
 /** A deadline that fires later than this was held up by our own event loop, and an answer may be waiting to be read. */
-const BLOCKED_LOOP_MS = 100;
+export const BLOCKED_LOOP_MS = 100;
 
 /**
  * The ping and pong deadlines of one session.

@@ -1,4 +1,5 @@
 import { Deadline } from "../support/deadline";
+import { BLOCKED_LOOP_MS } from "./heartbeat";
 import type { Session } from "./session";
 
 /** How long a peer may take to show that it is there, in milliseconds; less where `pingTimeout` is less. */
@@ -41,12 +42,17 @@ class Probe extends Deadline<Session> {
     const session = this.owner;
     session.on("heartbeat", this.onPong);
     session.on("close", this.onClose);
-    this.start(Math.min(PATIENCE_MS, session.pingTimeoutMs));
+    this.start(this.patienceMs);
     session.sendPing();
   }
 
+  private get patienceMs(): number {
+    return Math.min(PATIENCE_MS, this.owner.pingTimeoutMs);
+  }
+
   /** @internal */
-  override expire(): void {
+  override expire(lateByMs: number): void {
+    if (lateByMs > BLOCKED_LOOP_MS) return this.start(this.patienceMs);
     try {
       this.owner.onPingTimeout(); // listeners of its end may throw
     } finally {

@@ -71,17 +71,20 @@ export class Admission {
     const { pid, offset } = this.auth;
     const mayRecover =
       namespace.server._recovery !== null && typeof pid === "string" && (typeof offset === "string" || offset === undefined);
-    if (!mayRecover) return this.meet(null);
-    const conn = namespace._socketsByPid.get(pid)?.conn as unknown;
-    if (!(conn instanceof EngineSession)) return this.restore(pid, offset as string);
+    if (mayRecover) this.recover(pid, offset as string);
+    else this.meet(null);
+  }
 
-    // A client that lost its connection is often back before the server has noticed: asked, the old connection is silent.
+  /** A client that lost its connection is often back before the server has noticed: asked, the old connection is silent. */
+  private recover(pid: string, offset: string): void {
+    const conn = this.namespace!._socketsByPid.get(pid)?.conn as unknown;
+    if (!(conn instanceof EngineSession)) return this.restore(pid, offset);
     this.state = "probing";
     probe(conn, (isAlive) => {
       if (this.state === "over") return;
       if (isAlive)
         this.meet(null); // somebody else's, or known to somebody else
-      else this.restore(pid, offset as string);
+      else this.recover(pid, offset); // an earlier attempt of the same client may have got it, and be gone as well
     });
   }
 

@@ -100,6 +100,24 @@ test("keeps the session for the next attempt when the one who asks is gone first
   assert.equal((await wirePeer(t, port, { auth })).payload.sid, sid);
 });
 
+test("gives the session to the last one who asks when earlier attempts are gone too", difference, async (t) => {
+  const { io, port, peer, sid, auth } = await silentPeer(t);
+  const admissions = [];
+  io.on("connection", (socket) => admissions.push(socket));
+  const second = await wirePeer(t, port, { join: false });
+  second.send(`40${JSON.stringify(auth)}`);
+  await peer.expect("2");
+  const third = await wirePeer(t, port, { auth }); // neither of the others says anything any more
+  assert.equal(third.payload.sid, sid);
+  assert.deepEqual(
+    admissions.map(({ id, recovered, connected }) => [id, recovered, connected]),
+    [
+      [sid, true, false],
+      [sid, true, true],
+    ],
+  );
+});
+
 test("asks also for a socket that middlewares haven't judged yet [CSR-9]", difference, async (t) => {
   const { io, port, peer, socket, sid, auth } = await silentPeer(t, { connectionStateRecovery: { skipMiddlewares: false } });
   const ending = once(socket, "disconnect");
