@@ -54,7 +54,7 @@ const MIXES = [
 ];
 for (const transports of MIXES) {
   test(`runs every callback in the context of its own emitter or in none, for clients over ${transports.join(" and ")} [EVT-34, ENG-136]`, async (t) => {
-    const child = await startChild(t, { app: "contexts", options: { pingInterval: 80, pingTimeout: 80 } });
+    const child = await startChild(t, { app: "contexts", options: { pingInterval: 80, pingTimeout: 1500 } });
     const peers = [];
     for (let i = 0; i < 8; i++) {
       const peer = await openClient(t, child, transports[i % 2], `client-${i}`);
