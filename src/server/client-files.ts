@@ -220,7 +220,9 @@ let found: Bundle | undefined;
 function findBundle(): Bundle | null {
   if (found !== undefined) return found;
   try {
-    const manifest = require.resolve("socket.io-client/package.json");
+    const manifest: unknown = require.resolve("socket.io-client/package.json");
+    // webpack puts a module's number here, which would be read as a file descriptor: of standard input, of a peer.
+    if (typeof manifest !== "string") throw new Error("Cannot find the package 'socket.io-client' from inside a bundle");
     const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
     return (found = new Bundle(join(dirname(manifest), "dist"), version));
   } catch (error) {
