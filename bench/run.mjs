@@ -1,124 +1,187 @@
-// Runs roomcast and its rivals side by side: for every scenario, servers take turns (A B A B …) for several rounds, each turn in a
-// fresh server process on a core of its own; the load comes from this process on another. The figure is the server's CPU time
-// (user + system) per unit; medians over the rounds, and the ratio to the original.
-//   node run.mjs [--rounds 5] [--scale 1] [--only text] [--servers roomcast,socket.io] [--json file]
-import { spawn } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { availableParallelism, cpus } from "node:os";
+// Runs roomcast and its rivals side by side. For every scenario the servers take turns (A B A B …) for several rounds, each turn in a
+// fresh server process on a core of its own; the load comes from other processes on other cores. The figure is the server's CPU time
+// (user + system) per unit: medians over the rounds with the least and the most, and the ratio to socket.io.
+//   node bench/run.mjs [--only text] [--servers a,b | all] [--rounds 5] [--scale 1] [--warmup 2000]
+//     [--server-core 0] [--load-cores 1,2,3] [--uws] [--node current | path] [--write] [--json file] [--list]
+import { writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { Bed, Load, startServer } from "./lib/bed.mjs";
+import { describeMachine, writeReport } from "./lib/report.mjs";
+import { chooseServers, currentLongTermNode, hasUws, installRivals, SERVERS } from "./lib/servers.mjs";
+import { summary } from "./lib/stats.mjs";
 import { scenarios } from "./load/scenarios.mjs";
 
+const cores = availableParallelism();
 const { values } = parseArgs({
   options: {
+    only: { type: "string", default: "" },
+    servers: { type: "string", default: "all" },
     rounds: { type: "string", default: "5" },
     scale: { type: "string", default: "1" },
-    only: { type: "string", default: "" },
-    servers: { type: "string", default: "roomcast,socket.io" },
+    warmup: { type: "string", default: "2000" },
+    "server-core": { type: "string", default: "0" },
+    "load-cores": {
+      type: "string",
+      default: Array.from({ length: Math.min(3, Math.max(1, cores - 1)) }, (_, i) => Math.min(i + 1, cores - 1)).join(","),
+    },
+    uws: { type: "boolean", default: false },
+    node: { type: "string", default: "" },
+    write: { type: "boolean", default: false },
     json: { type: "string", default: "" },
+    list: { type: "boolean", default: false },
   },
 });
+if (values.list) {
+  for (const { title } of scenarios) console.log(title);
+  process.exit();
+}
+
+const serverCore = values["server-core"];
+const loadCores = values["load-cores"].split(",");
+const settings = { scale: Number(values.scale), warmupMs: Number(values.warmup) };
 const rounds = Number(values.rounds);
-const scale = Number(values.scale);
-const local = (path) => new URL(path, import.meta.url).pathname;
+const BASE = "socket.io";
 
-const SERVERS = {
-  roomcast: ["servers/api-server.mjs", local("../dist/index.js")],
-  "roomcast immediate": ["servers/api-server.mjs", local("../dist/index.js"), '{"flush":"immediate"}'],
-  "socket.io": ["servers/api-server.mjs", "socket.io"],
-};
-const names = values.servers.split(",");
-const canPin = existsSync("/usr/bin/taskset") && availableParallelism() > 1;
+const runtimes = [{ binary: process.execPath, version: process.version, uws: true }];
+if (values.node === "current") runtimes.push({ ...currentLongTermNode(), uws: false });
+else if (values.node !== "") runtimes.splice(0, 1, { binary: values.node, version: values.node, uws: false });
 
-/** Starts a server process; `command` asks it something, `measure` gives what `work` cost it. */
-function startServer(name) {
-  const [script, ...args] = SERVERS[name];
-  const nodeArgs = ["--expose-gc", local(script), ...args];
-  const env = { ...process.env, NODE_ENV: "production" };
-  const stdio = ["ignore", "inherit", "inherit", "ipc"];
-  const child = canPin
-    ? spawn("taskset", ["-c", "0", process.execPath, ...nodeArgs], { stdio, env })
-    : spawn(process.execPath, nodeArgs, { stdio, env });
-  const waiting = new Map();
-  let lastId = 0;
-  child.on("message", ({ id, result }) => {
-    waiting.get(id)?.(result);
-    waiting.delete(id);
-  });
-  const answer = (id) => new Promise((resolve) => waiting.set(id, resolve));
-  const command = (commandName, argument) => {
-    const id = ++lastId;
-    const result = answer(id);
-    child.send({ id, name: commandName, argument });
-    return result;
+const chosen = chooseServers(values.servers);
+const namedUws = values.servers !== "all" && chosen.some((name) => SERVERS[name].host === "uws");
+installRivals({ uws: values.uws || namedUws });
+const load = await Load.start({ cores: loadCores });
+
+for (const runtime of runtimes) {
+  const servers = await available(chosen, runtime);
+  const report = {
+    machine: describeMachine({ ...runtime, serverCore, loadCores }),
+    rounds,
+    ...settings,
+    servers: servers.map((name) => ({ name, title: SERVERS[name].title })),
+    rows: [],
   };
-  const measure = async (work) => {
-    const before = (await command("cpu")).cpu;
-    const start = process.hrtime.bigint();
-    await work();
-    const wallMs = Number(process.hrtime.bigint() - start) / 1e6;
-    const after = (await command("cpu")).cpu;
-    return { user: after.user - before.user, system: after.system - before.system, wallMs };
-  };
-  return answer(0).then(({ port }) => ({ port, command, measure, stop: () => stop(child) }));
+  console.log(`\n${report.machine.summary}\n`);
+  for (const scenario of scenarios) {
+    if (!scenario.title.includes(values.only)) continue;
+    const rows = await compare(scenario, servers, runtime);
+    for (const row of rows) print(row);
+    report.rows.push(...rows);
+  }
+  if (values.json !== "") writeFileSync(values.json, JSON.stringify(report, null, 1) + "\n");
+  if (values.write) writeReport(report);
+}
+await load.stop();
+
+/** Leaves out, with the reason, the servers that can't be started. */
+async function available(names, { binary, uws }) {
+  const found = [];
+  for (const name of names) {
+    const onUws = SERVERS[name].host === "uws";
+    try {
+      if (onUws && !uws) throw new Error("uWebSockets.js is run on the machine's own Node.js only");
+      if (onUws && !hasUws()) throw new Error("uWebSockets.js (257 MB) is not installed; --uws installs it");
+      const server = await startServer(SERVERS[name], { node: binary, core: serverCore });
+      await server.stop();
+      found.push(name);
+    } catch (error) {
+      console.log(`skipped ${name}: ${error.message}`);
+    }
+  }
+  return found;
 }
 
-function stop(child) {
-  return new Promise((resolve) => {
-    child.once("exit", resolve);
-    child.kill("SIGKILL");
-  });
-}
-
-const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
-const summary = (list) => ({ median: median(list), min: Math.min(...list), max: Math.max(...list) });
-
-const rows = [];
-if (canPin) spawn("taskset", ["-cp", "1", String(process.pid)], { stdio: "ignore" });
-for (const [title, scenario] of Object.entries(scenarios)) {
-  if (!title.includes(values.only)) continue;
-  const figures = new Map(names.map((name) => [name, []]));
-  for (let round = 0; round < rounds; round++) {
-    for (const name of names) {
-      const server = await startServer(name);
+/** All turns of one scenario; gives a row for each figure. */
+async function compare(scenario, names, runtime) {
+  const takers = names.filter((name) => scenario.for === undefined || scenario.for(SERVERS[name]));
+  const results = new Map(takers.map((name) => [name, []]));
+  const failures = new Map();
+  const given = takers.length > 0 && scenario.calibrate ? await turn(scenario, BASE, runtime, (bed) => scenario.calibrate(bed)) : undefined;
+  for (let round = 0; round < (scenario.once ? 1 : rounds); round++) {
+    for (const name of takers) {
+      if (failures.has(name)) continue;
       try {
-        const result = await scenario.run(server, scale);
-        figures.get(name).push(result);
-      } finally {
-        await server.stop();
+        results.get(name).push(await turn(scenario, name, runtime, (bed) => scenario.run(bed, given)));
+      } catch (error) {
+        failures.set(name, error.message.split("\n")[0]);
+        results.get(name).length = 0;
+        console.log(`failed: ${scenario.title}, ${name}: ${error.message.split("\n")[0]}`);
       }
     }
   }
-  for (const metric of scenario.memory ? ["rss", "heap"] : ["cpu"]) {
-    const of = (result) => (metric === "cpu" ? result.user + result.system : result[metric]) / result.units;
-    const byName = Object.fromEntries(names.map((name) => [name, summary(figures.get(name).map(of))]));
-    const row = {
-      scenario: scenario.memory ? `${title}, ${metric}` : title,
-      unit: scenario.unit,
-      metric: scenario.memory ? "bytes" : "µs",
-      byName,
-    };
-    rows.push(row);
-    print(row);
+  return rowsOf(scenario, results, failures, given);
+}
+
+async function turn(scenario, name, { binary }, work) {
+  if (scenario.standalone) return scenario.standalone(SERVERS[name], { node: binary, core: serverCore });
+  const server = await startServer(SERVERS[name], { node: binary, core: serverCore, options: scenario.options, host: scenario.host });
+  try {
+    return await work(new Bed(server, load, { ...settings, tls: scenario.host === "tls" }));
+  } finally {
+    await load.run("close");
+    await server.stop();
   }
 }
 
-function print({ scenario, unit, metric, byName }) {
-  const cells = names.map((name) => {
-    const { median: middle, min, max } = byName[name];
-    return `${middle.toFixed(metric === "µs" ? 2 : 0)} (${min.toFixed(metric === "µs" ? 1 : 0)}–${max.toFixed(metric === "µs" ? 1 : 0)})`;
+function rowsOf(scenario, results, failures, given) {
+  const partsOf = (result) => result.parts ?? { "": result };
+  const names = new Set([...results.values()].flat().flatMap((result) => Object.keys(partsOf(result))));
+  return [...names].map((part) => {
+    const byServer = {};
+    let unit = "";
+    for (const [name, list] of results) {
+      if (list.length === 0) {
+        if (failures.has(name)) byServer[name] = { failed: failures.get(name) };
+        continue;
+      }
+      const parts = list.map((result) => partsOf(result)[part]);
+      unit = parts[0].unit ?? (scenario.latency ? "µs p99" : "µs");
+      byServer[name] = figuresOf(parts, scenario.latency);
+    }
+    const extra = given === undefined ? "" : ` (${given} per second)`;
+    return { scenario: scenario.title + (part === "" ? "" : `: ${part}`) + extra, figure: unit, per: scenario.unit, byServer };
   });
-  const base = byName["socket.io"]?.median;
-  const ratios = names
-    .filter((name) => name !== "socket.io")
-    .map((name) => (base === undefined ? "" : `${(base / byName[name].median).toFixed(2)}x`));
-  console.log(`| ${scenario} | ${metric} per ${unit} | ${cells.join(" | ")} | ${ratios.join(" | ")} |`);
 }
 
-const version = (path) => createRequire(import.meta.url)(path).version;
-console.log(
-  `\nNode ${process.version}, ${cpus()[0].model}, server ${canPin ? "pinned to one core" : "not pinned"}; ${rounds} rounds, medians (min–max); ` +
-    `columns: ${names.join(", ")}, ratio to socket.io ${version("socket.io/package.json")}`,
-);
-if (values.json !== "")
-  writeFileSync(values.json, JSON.stringify({ node: process.version, cpu: cpus()[0].model, rounds, scale, rows }, null, 2) + "\n");
+function figuresOf(parts, isLatency) {
+  if ("value" in parts[0]) return summary(parts.map(({ value }) => value));
+  const cpu = parts.map(({ user, system, units }) => (user + system) / units);
+  const middle = (of) => summary(parts.map(of)).median;
+  const latencies = parts[0].p99 === null ? {} : { p50: middle(({ p50 }) => p50), p99: middle(({ p99 }) => p99) };
+  return {
+    ...(isLatency ? summary(parts.map(({ p99 }) => p99)) : summary(cpu)),
+    cpu: summary(cpu).median,
+    perSecond: middle(({ units, wallUs }) => (units * 1e6) / wallUs),
+    saturation: middle(({ user, system, wallUs }) => (user + system) / wallUs),
+    loadBusy: middle(({ loadBusy }) => loadBusy),
+    ...latencies,
+  };
+}
+
+function print({ scenario, figure, per, byServer }) {
+  console.log(`${scenario} [${[figure, per].filter((word) => word !== "").join(" per ")}]`);
+  const base = byServer[BASE]?.median;
+  for (const [name, figures] of Object.entries(byServer)) {
+    if (figures.failed !== undefined) {
+      console.log(`  ${name.padEnd(18)} failed: ${figures.failed}`);
+      continue;
+    }
+    const { median, min, max, perSecond, saturation, loadBusy, p50, p99 } = figures;
+    const words = [`${show(median)} (${show(min)}–${show(max)})`.padEnd(28)];
+    words.push((base === undefined || median === 0 ? "" : `${(base / median).toFixed(2)}x`).padEnd(8));
+    if (perSecond !== undefined) {
+      words.push(`${Math.round(perSecond)}/s, server ${percent(saturation)} busy, load ${percent(loadBusy)}`);
+      if (p99 !== undefined) words.push(`p50 ${show(p50)} p99 ${show(p99)} µs`);
+    }
+    console.log(`  ${name.padEnd(18)} ${words.join(" ")}`);
+  }
+}
+
+function percent(share) {
+  return `${Math.round(share * 100)} %`;
+}
+
+function show(value) {
+  if (Math.abs(value) >= 1000) return value.toFixed(0);
+  return value.toFixed(Math.abs(value) >= 100 ? 1 : 2);
+}

@@ -1,19 +1,28 @@
-// A WebSocket client that costs the load generator little: it frames by hand and looks at no more of a frame than it must.
+// A WebSocket client that costs the load generator little: it frames by hand, reads into one shared buffer, and looks at no more of a
+// frame than it must.
 import { connect } from "node:net";
+import { connect as connectSecurely } from "node:tls";
 
-const HEADERS = [
+export const BROWSER_HEADERS = [
   "Host: 127.0.0.1",
-  "Connection: Upgrade",
-  "Upgrade: websocket",
   "Origin: http://127.0.0.1",
-  "Sec-WebSocket-Version: 13",
-  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
   "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
   "Accept-Encoding: gzip, deflate, br, zstd",
   "Accept-Language: en-GB,en;q=0.9,de;q=0.8",
   "Cache-Control: no-cache",
   "Pragma: no-cache",
 ].join("\r\n");
+
+const UPGRADE_HEADERS = [
+  BROWSER_HEADERS,
+  "Connection: Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+].join("\r\n");
+
+/** What is kept of a frame that comes in several pieces: enough to tell what it is. */
+const HEAD_BYTES = 128;
 
 /** One masked text frame (mask 0, so that the payload stands as it is). */
 export function textFrame(text) {
@@ -25,69 +34,116 @@ export function textFrame(text) {
   return Buffer.concat([head, payload]);
 }
 
-/**
- * Opens a connection and joins `/`.
- * @param onFrame  called for each later frame with its opcode, payload start and end in the chunk
- * @returns the client once CONNECT is answered
- */
-export function openClient(port, { onFrame = null, query = "", localAddress } = {}) {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: "127.0.0.1", localAddress, noDelay: true });
-    const client = { socket, onFrame, frames: 0, sid: "" };
-    let rest = null;
-    let state = "head";
-    socket.on("error", reject);
-    socket.write(`GET /socket.io/?EIO=4&transport=websocket${query} HTTP/1.1\r\n${HEADERS}\r\n\r\n`);
-    socket.on("data", (chunk) => {
-      const data = rest === null ? chunk : Buffer.concat([rest, chunk]);
-      rest = null;
-      let at = 0;
-      if (state === "head") {
-        const end = data.indexOf("\r\n\r\n");
-        if (end === -1) return void (rest = data);
-        at = end + 4;
-        state = "open";
-      }
-      while (at + 2 <= data.length) {
-        let length = data[at + 1] & 127;
-        let start = at + 2;
-        if (length === 126) {
-          if (at + 4 > data.length) break;
-          length = data.readUInt16BE(at + 2);
-          start = at + 4;
-        } else if (length === 127) {
-          if (at + 10 > data.length) break;
-          length = data.readUInt32BE(at + 6);
-          start = at + 10;
-        }
-        if (start + length > data.length) break;
-        if (state === "ready") {
-          client.frames++;
-          if (client.onFrame !== null) client.onFrame(data, start, start + length, client);
-        } else if (state === "open") {
-          state = "joining";
-          socket.write(textFrame("40"));
-        } else {
-          state = "ready";
-          resolve(client);
-        }
-        at = start + length;
-      }
-      if (at < data.length) rest = data.subarray(at);
-    });
-  });
+/** All sockets read into this buffer: each chunk is dealt with before the next one is read. */
+const shared = Buffer.allocUnsafe(1 << 18);
+
+/** Connects; `onChunk(chunk)` gets what arrives, valid during the call only. */
+export function openSocket({ port, tls = false, localAddress }, onChunk, onError) {
+  const target = { port, host: "127.0.0.1", localAddress, noDelay: true };
+  const onread = { buffer: shared, callback: (length, buffer) => (onChunk(buffer.subarray(0, length)), true) };
+  const socket = tls ? connectSecurely({ ...target, rejectUnauthorized: false }).on("data", onChunk) : connect({ ...target, onread });
+  return socket.on("error", onError).on("end", () => onError(new Error("the server closed the connection")));
 }
 
-/** Opens `count` clients, at most `atOnce` handshakes under way. */
-export async function openClients(port, count, options = {}, atOnce = 100) {
-  const clients = [];
-  while (clients.length < count) {
-    const batch = Math.min(atOnce, count - clients.length);
-    clients.push(...(await Promise.all(Array.from({ length: batch }, () => openClient(port, options)))));
+export class Client {
+  /** @param settings  `{ port, tls, deflate, query, localAddress }` */
+  constructor(settings) {
+    this.settings = settings;
+    this.socket = null;
+    this.frames = 0;
+    this.onFrame = null;
+    this.rest = null;
+    this.skip = 0;
+    this.head = null;
+    this.state = "http";
+    this.onText = null;
+    this.onOpen = null;
+    this.polls = null;
   }
-  return clients;
-}
 
-export function closeAll(clients) {
-  for (const client of clients) client.socket.destroy();
+  /** Opens the WebSocket; the texts of the handshake go to `onText`. */
+  dial(onText, reject) {
+    const { query = "", deflate } = this.settings;
+    this.onText = onText;
+    this.socket = openSocket(this.settings, (chunk) => this.take(chunk), reject);
+    const extensions = deflate ? "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits" : "";
+    this.socket.write(`GET /socket.io/?EIO=4&transport=websocket${query} HTTP/1.1\r\n${UPGRADE_HEADERS}${extensions}\r\n\r\n`);
+  }
+
+  /** Connects by WebSocket and joins `/`. */
+  open() {
+    return new Promise((resolve, reject) => {
+      const onText = (text) => {
+        if (text.startsWith("0")) this.socket.write(textFrame("40"));
+        else this.ready(resolve);
+      };
+      this.dial(onText, reject);
+    });
+  }
+
+  ready(resolve) {
+    this.state = "ready";
+    this.onText = null;
+    resolve(this);
+  }
+
+  take(chunk) {
+    if (this.skip > 0) {
+      if (chunk.length < this.skip) return void (this.skip -= chunk.length);
+      const rest = chunk.subarray(this.skip);
+      this.skip = 0;
+      this.finish(this.head, 0, this.head.length);
+      if (rest.length === 0) return;
+      chunk = rest;
+    }
+    const data = this.rest === null ? chunk : Buffer.concat([this.rest, chunk]);
+    this.rest = null;
+    let at = 0;
+    if (this.state === "http") {
+      const end = data.indexOf("\r\n\r\n");
+      if (end === -1) return this.keep(data);
+      if (data.latin1Slice(9, 12) !== "101") return void this.socket.destroy(new Error(data.latin1Slice(0, 60)));
+      at = end + 4;
+      this.state = "frames";
+      this.onOpen?.();
+    }
+    while (at + 2 <= data.length) {
+      let length = data[at + 1] & 127;
+      let start = at + 2;
+      if (length === 126) {
+        if (at + 4 > data.length) break;
+        length = data.readUInt16BE(at + 2);
+        start = at + 4;
+      } else if (length === 127) {
+        if (at + 10 > data.length) break;
+        length = data.readUInt32BE(at + 6);
+        start = at + 10;
+      }
+      const end = start + length;
+      if (end > data.length) {
+        if (this.state !== "ready" || data.length - start < HEAD_BYTES) break;
+        this.head = Buffer.from(data.subarray(start, start + HEAD_BYTES));
+        this.skip = end - data.length;
+        return;
+      }
+      this.finish(data, start, end);
+      at = end;
+    }
+    if (at < data.length) this.keep(data.subarray(at));
+  }
+
+  keep(bytes) {
+    this.rest = Buffer.from(bytes);
+  }
+
+  finish(data, start, end) {
+    if (this.state !== "ready") return this.onText(data.latin1Slice(start, end));
+    this.frames++;
+    if (this.onFrame !== null) this.onFrame(this, data, start, end);
+  }
+
+  close() {
+    this.socket?.destroy();
+    this.polls?.close();
+  }
 }

@@ -1,44 +1,95 @@
-// A long-polling client on keep-alive connections.
-import { Agent, request } from "node:http";
+// A long-polling client: one keep-alive connection for the GETs and one for the POSTs, HTTP written by hand.
+import { BROWSER_HEADERS, Client, openSocket, textFrame } from "./client.mjs";
 
-const POLLING = "/socket.io/?EIO=4&transport=polling";
+const PATH = "/socket.io/?EIO=4&transport=polling";
 
-export class PollingClient {
-  constructor(port) {
-    this.port = port;
-    this.agent = new Agent({ keepAlive: true, maxSockets: 2 });
+/** One keep-alive connection, one exchange at a time. */
+class Exchange {
+  constructor(settings) {
+    this.rest = null;
+    this.done = null;
+    this.fail = null;
+    this.socket = openSocket(
+      settings,
+      (chunk) => this.take(chunk),
+      (error) => this.fail?.(error),
+    );
   }
 
-  exchange(method, path, body) {
+  send(head, body = "") {
     return new Promise((resolve, reject) => {
-      const headers = body === undefined ? {} : { "content-type": "text/plain;charset=UTF-8", "content-length": Buffer.byteLength(body) };
-      const req = request({ port: this.port, host: "127.0.0.1", method, path, agent: this.agent, headers }, (res) => {
-        let text = "";
-        res
-          .setEncoding("utf8")
-          .on("data", (piece) => (text += piece))
-          .on("end", () => resolve(text));
-      });
-      req.on("error", reject).end(body);
+      this.done = resolve;
+      this.fail = reject;
+      this.socket.write(head + body);
     });
   }
 
+  take(chunk) {
+    const data = this.rest === null ? chunk : Buffer.concat([this.rest, chunk]);
+    this.rest = null;
+    const end = data.indexOf("\r\n\r\n");
+    const head = end === -1 ? "" : data.latin1Slice(0, end);
+    const length = /content-length: (\d+)/i.exec(head);
+    if (end === -1 || (length !== null && data.length < end + 4 + Number(length[1]))) return void (this.rest = Buffer.from(data));
+    if (length === null || !head.startsWith("HTTP/1.1 200")) return this.fail(new Error(`not understood: ${head.slice(0, 200)}`));
+    this.done(data.latin1Slice(end + 4));
+  }
+}
+
+export class PollingClient {
+  constructor(settings) {
+    this.settings = settings;
+    this.gets = new Exchange(settings);
+    this.posts = null;
+    this.onPackets = null;
+  }
+
+  get() {
+    return this.gets.send(this.getHead);
+  }
+
+  post(body) {
+    this.posts ??= new Exchange(this.settings);
+    return this.posts.send(`${this.postHead}${body.length}\r\n\r\n`, body);
+  }
+
+  /** Connects and joins `/`. */
   async open() {
-    const text = await this.exchange("GET", POLLING);
-    this.path = `${POLLING}&sid=${JSON.parse(text.slice(1)).sid}`;
-    await this.exchange("POST", this.path, "40");
-    await this.exchange("GET", this.path);
+    const text = await this.gets.send(`GET ${PATH} HTTP/1.1\r\n${BROWSER_HEADERS}\r\n\r\n`);
+    this.sid = JSON.parse(text.slice(1)).sid;
+    this.getHead = `GET ${PATH}&sid=${this.sid} HTTP/1.1\r\n${BROWSER_HEADERS}\r\n\r\n`;
+    this.postHead = `POST ${PATH}&sid=${this.sid} HTTP/1.1\r\n${BROWSER_HEADERS}\r\nContent-Type: text/plain;charset=UTF-8\r\nContent-Length: `;
+    await this.post("40");
+    await this.get();
     return this;
   }
 
   /** One event with acknowledgement: a POST, and the GET that brings the answer. */
   async echo(id) {
-    const poll = this.exchange("GET", this.path);
-    await this.exchange("POST", this.path, `42${id}["echo","x"]`);
+    const poll = this.get();
+    await this.post(`42${id}["echo","hello world"]`);
     return poll;
   }
 
   close() {
-    this.agent.destroy();
+    this.gets.socket.destroy();
+    this.posts?.socket.destroy();
   }
+}
+
+/** Connects by polling, joins `/`, moves to WebSocket as the official client does, and makes sure of it with one echo. */
+export async function openByUpgrade(settings) {
+  const polls = await new PollingClient(settings).open();
+  const client = new Client({ ...settings, query: `&sid=${polls.sid}` });
+  client.polls = polls;
+  const lastPoll = polls.get();
+  await new Promise((resolve, reject) => {
+    client.dial((text) => {
+      if (text !== "3probe") return client.ready(resolve);
+      lastPoll.then(() => client.socket.write(Buffer.concat([textFrame("5"), textFrame('420["echo",1]')])), reject);
+    }, reject);
+    client.onOpen = () => client.socket.write(textFrame("2probe"));
+  });
+  polls.close();
+  return client;
 }

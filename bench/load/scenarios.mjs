@@ -1,176 +1,260 @@
-// The load shapes. Each gives `{ units }` for one run against a server that `command` talks to; the caller reads the server's
-// CPU time before and after. `scale` shortens a run.
-import { closeAll, openClients, textFrame } from "./client.mjs";
-import { PollingClient } from "./polling.mjs";
+// The load shapes, as data. `run(bed)` gives one measurement (see `Bed.measure`), or `{ parts }` with several: measurements, or
+// `{ value, unit }`. `for` tells which servers it makes sense for; `options` and `host` change how the server is started.
+import { coldStart, installSize } from "./standalone.mjs";
 
-const ACK = 0x33; // "3", the second character of an answer "43…"
+const onApi = ({ kind }) => kind === "api";
+const onNodeApi = ({ kind, host }) => kind === "api" && host === "node";
 
-function each(clients, run) {
-  return Promise.all(clients.map(run));
-}
-
-/** Every client sends `count` events, `inFlight` at a time, and waits for each answer. */
-async function echo({ port, measure }, { clients: clientCount, count, inFlight, scale }) {
-  const clients = await openClients(port, clientCount);
-  const total = Math.max(inFlight, Math.round(count * scale));
-  const run = () =>
-    each(
-      clients,
-      (client) =>
-        new Promise((resolve) => {
-          let sent = 0;
-          let answered = 0;
-          const frames = Array.from({ length: 10 }, (_, i) => textFrame(`42${i}["echo","hello world"]`));
-          client.onFrame = (data, start) => {
-            if (data[start + 1] !== ACK) return;
-            if (++answered === total) return resolve();
-            if (inFlight === 1) client.socket.write(frames[sent++ % 10]);
-            else if (answered % inFlight === 0) sendBatch();
-          };
-          const sendBatch = () => {
-            const batch = [];
-            for (let i = 0; i < inFlight && sent < total; i++) batch.push(frames[sent++ % 10]);
-            client.socket.write(Buffer.concat(batch));
-          };
-          sendBatch();
-        }),
-    );
-  await run(); // warm-up
-  const figures = await measure(run);
-  closeAll(clients);
-  return { ...figures, units: total * clientCount };
-}
-
-async function broadcast({ port, measure, command }, { clients: clientCount, times, perTick = 1, bytes = 64, binary = false, scale }) {
-  const clients = await openClients(port, clientCount);
-  const rounds = Math.max(2, Math.round(times * scale));
-  const framesEach = rounds * perTick * (binary ? 2 : 1);
-  const run = async () => {
-    for (const client of clients) client.frames = 0;
-    const all = each(
-      clients,
-      (client) =>
-        new Promise((resolve) => {
-          client.onFrame = () => client.frames === framesEach && resolve();
-        }),
-    );
-    await command("broadcast", { times: rounds, perTick, bytes, binary });
-    await all;
-  };
-  await run();
-  const figures = await measure(run);
-  closeAll(clients);
-  return { ...figures, units: rounds * perTick * clientCount };
-}
-
-export const scenarios = {
-  "connect, websocket only": {
+function connect(title, transport, { count = 3000, warm = 2000, ...rest } = {}) {
+  return {
+    title,
     unit: "connection",
-    async run({ port, measure }, scale) {
-      const total = Math.round(3000 * scale);
-      closeAll(await openClients(port, 2000)); // long enough for the compiler to be done
-      let clients;
-      const figures = await measure(async () => {
-        clients = await openClients(port, total);
+    async run(bed) {
+      await bed.open(bed.scaled(warm), { transport, ...rest.client });
+      await bed.close();
+      await bed.server.command("connected", 0);
+      await bed.warmUp(async () => {
+        await bed.open(200, { transport, ...rest.client });
+        await bed.close();
+        await bed.server.command("connected", 0);
       });
-      closeAll(clients);
-      return { ...figures, units: total };
+      return bed.measure(() => bed.open(bed.scaled(count), { transport, ...rest.client }));
     },
-  },
-  "echo with ack, 1 in flight": { unit: "message", run: (server, scale) => echo(server, { clients: 100, count: 500, inFlight: 1, scale }) },
-  "echo with ack, 8 in flight": { unit: "message", run: (server, scale) => echo(server, { clients: 50, count: 800, inFlight: 8, scale }) },
-  "burst of 20 to one client": {
+    ...rest.scenario,
+  };
+}
+
+function echo(title, { clients, count, inFlight, bytes, client, ...scenario }) {
+  return {
+    title,
     unit: "message",
-    async run({ port, measure }, scale) {
-      const clients = await openClients(port, 50);
-      const bursts = Math.max(1, Math.round(100 * scale));
-      const ask = textFrame('42["burst",20,"hello world"]');
-      const run = () =>
-        each(
-          clients,
-          (client) =>
-            new Promise((resolve) => {
-              client.frames = 0;
-              client.onFrame = () => {
-                if (client.frames === bursts * 20) resolve();
-                else if (client.frames % 20 === 0) client.socket.write(ask);
-              };
-              client.socket.write(ask);
-            }),
-        );
-      await run();
-      const figures = await measure(run);
-      closeAll(clients);
-      return { ...figures, units: bursts * 20 * clients.length };
+    async run(bed) {
+      await bed.open(clients, client);
+      return bed.warmMeasure(() => bed.load.run("echo", { count: bed.scaled(count, inFlight), inFlight, bytes }));
     },
-  },
-  "broadcast 64 B to 1000": { unit: "recipient", run: (server, scale) => broadcast(server, { clients: 1000, times: 40, scale }) },
-  "broadcast 64 B to 1000, 5 per tick": {
+    ...scenario,
+  };
+}
+
+function broadcast(title, { clients = 1000, times, perTick = 1, bytes = 64, binary = false, rooms = 0, gapMs = 15, client, ...scenario }) {
+  return {
+    title,
     unit: "recipient",
-    run: (server, scale) => broadcast(server, { clients: 1000, times: 20, perTick: 5, scale }),
-  },
-  "broadcast 16 KB to 300": {
-    unit: "recipient",
-    run: (server, scale) => broadcast(server, { clients: 300, times: 30, bytes: 16384, scale }),
-  },
-  "broadcast 1 KB binary to 1000": {
-    unit: "recipient",
-    run: (server, scale) => broadcast(server, { clients: 1000, times: 30, bytes: 1024, binary: true, scale }),
-  },
-  "ingest, 20 per chunk": {
+    async run(bed) {
+      const rounds = bed.scaled(times, 2);
+      const frames = rounds * perTick * (binary ? 2 : 1);
+      await bed.open(clients, client);
+      if (rooms > 0) await bed.server.command("assign", rooms);
+      return bed.warmMeasure(async () => {
+        await bed.load.run("count");
+        const [{ latencies }] = await Promise.all([
+          bed.load.run("arrived", { frames }),
+          bed.server.command("broadcast", { times: rounds, perTick, bytes, binary, rooms, gapMs }),
+        ]);
+        return { units: rounds * perTick * clients, latencies };
+      });
+    },
+    ...scenario,
+  };
+}
+
+function churn(perSocket) {
+  return {
+    title: `join, leave, disconnect with ${perSocket} room${perSocket === 1 ? "" : "s"}`,
+    unit: "operation",
+    for: onApi,
+    async run(bed) {
+      const clients = bed.scaled(1000);
+      const times = Math.max(2, Math.round(bed.scaled(200) / perSocket));
+      await bed.open(Math.round(clients / 2));
+      await bed.server.command("joinMany", { perSocket });
+      await bed.close();
+      await bed.server.command("connected", 0);
+      await bed.open(clients);
+      await bed.warmUp(() => bed.server.command("churn", { perSocket, times }));
+      const { join, leave, operations } = await bed.server.command("churn", { perSocket, times });
+      await bed.server.command("joinMany", { perSocket });
+      const disconnect = await bed.measure(async () => {
+        await bed.close();
+        await bed.server.command("connected", 0);
+        return { units: clients };
+      });
+      return {
+        parts: { join: { value: join / operations, unit: "µs" }, leave: { value: leave / operations, unit: "µs" }, disconnect },
+      };
+    },
+  };
+}
+
+const connectRecovery = { options: { connectionStateRecovery: {} }, for: onApi };
+
+export const scenarios = [
+  connect("connect, websocket only", "websocket"),
+  connect("connect, polling then upgrade", "upgrade", { count: 1500, warm: 1000 }),
+  echo("echo with ack, 1 in flight", { clients: 100, count: 500, inFlight: 1 }),
+  echo("echo with ack, 8 in flight", { clients: 50, count: 2000, inFlight: 8 }),
+  {
+    title: "ingest, 20 per chunk",
     unit: "message",
-    async run({ port, measure, command }, scale) {
-      const clients = await openClients(port, 50);
-      const chunks = Math.max(1, Math.round(250 * scale));
-      const chunk = Buffer.concat(Array.from({ length: 20 }, () => textFrame('42["ingest",{"a":1,"b":"hello world"}]')));
-      const fence = textFrame('420["echo",1]');
-      const run = () =>
-        each(
-          clients,
-          (client) =>
-            new Promise((resolve) => {
-              let left = chunks;
-              const next = () => client.socket.write(--left === 0 ? Buffer.concat([chunk, fence]) : chunk, () => left > 0 && next());
-              client.onFrame = (data, start) => data[start + 1] === ACK && resolve();
-              next();
-            }),
-        );
-      await run();
-      const figures = await measure(run);
-      const { ingested } = await command("cpu");
-      if (ingested < chunks * 20 * clients.length * 2) throw new Error(`only ${ingested} messages arrived`);
-      closeAll(clients);
-      return { ...figures, units: chunks * 20 * clients.length };
+    async run(bed) {
+      await bed.open(50);
+      return bed.warmMeasure(() => bed.load.run("ingest", { chunks: bed.scaled(300), perChunk: 20 }));
     },
   },
-  "long-polling echo": {
+  {
+    title: "burst of 20 to one client",
+    unit: "message",
+    async run(bed) {
+      await bed.open(50);
+      return bed.warmMeasure(() => bed.load.run("burst", { bursts: bed.scaled(150), size: 20 }));
+    },
+  },
+  broadcast("broadcast 64 B to 1000", { times: 60 }),
+  broadcast("broadcast 64 B to 1000, 5 per tick", { times: 30, perTick: 5 }),
+  broadcast("broadcast 1 KB to 1000", { times: 60, bytes: 1024 }),
+  broadcast("broadcast 1 KB to 1000, 5 per tick", { times: 30, perTick: 5, bytes: 1024 }),
+  broadcast("broadcast 16 KB to 1000", { times: 30, bytes: 16384, gapMs: 40 }),
+  broadcast("broadcast 1 KB binary to 1000", { times: 40, bytes: 1024, binary: true }),
+  broadcast("broadcast 1 KB binary to 1000, 5 per tick", { times: 20, perTick: 5, bytes: 1024, binary: true }),
+  broadcast("200 rooms of 5", { times: 60, rooms: 200 }),
+  {
+    title: "socket.to(room), 200 rooms of 5",
+    unit: "recipient",
+    async run(bed) {
+      await bed.open(1000);
+      await bed.server.command("assign", 200);
+      const times = bed.scaled(20);
+      return bed.warmMeasure(async () => {
+        await bed.load.run("count");
+        return bed.load.run("say", { times, perRoom: 5 });
+      });
+    },
+  },
+  {
+    title: "broadcast with ack to 200",
+    unit: "recipient",
+    async run(bed) {
+      await bed.open(200);
+      await bed.load.run("answer");
+      const times = bed.scaled(100);
+      return bed.warmMeasure(async () => {
+        const { answers } = await bed.server.command("broadcastWithAck", { times });
+        if (answers !== times * 200) throw new Error(`${answers} of ${times * 200} answers`);
+        return { units: answers };
+      });
+    },
+  },
+  {
+    title: "long-polling echo",
     unit: "cycle",
-    async run({ port, measure }, scale) {
-      const clients = await Promise.all(Array.from({ length: 20 }, () => new PollingClient(port).open()));
-      const cycles = Math.max(1, Math.round(300 * scale));
-      const run = () =>
-        each(clients, async (client) => {
-          for (let i = 0; i < cycles; i++) await client.echo(i);
-        });
-      await run();
-      await run();
-      const figures = await measure(run);
-      for (const client of clients) client.close();
-      return { ...figures, units: cycles * clients.length };
+    async run(bed) {
+      await bed.open(20, { transport: "polling" });
+      return bed.warmMeasure(() => bed.load.run("pollingEcho", { cycles: bed.scaled(400) }));
     },
   },
-  "idle memory": {
+  churn(1),
+  churn(10),
+  churn(100),
+  {
+    title: "fetchSockets over 10,000",
+    unit: "socket",
+    for: onApi,
+    async run(bed) {
+      const clients = bed.scaled(10_000);
+      await bed.open(clients);
+      return bed.warmMeasure(async () => {
+        const { found } = await bed.server.command("fetchSockets", { times: 20 });
+        return { units: found };
+      });
+    },
+  },
+  connect("connect, recovery on", "websocket", { scenario: connectRecovery }),
+  echo("echo with ack, 8 in flight, recovery on", { clients: 50, count: 2000, inFlight: 8, ...connectRecovery }),
+  broadcast("broadcast 64 B to 1000, recovery on", { times: 60, ...connectRecovery }),
+  broadcast("broadcast 2 KB to 300, perMessageDeflate", {
+    clients: 300,
+    times: 20,
+    bytes: 2048,
+    client: { deflate: true },
+    options: { perMessageDeflate: true },
+    for: onNodeApi,
+  }),
+  echo("echo of 2 KB with ack, perMessageDeflate", {
+    clients: 20,
+    count: 200,
+    inFlight: 1,
+    bytes: 2040,
+    client: { deflate: true },
+    options: { perMessageDeflate: true },
+    for: onNodeApi,
+  }),
+  connect("connect, TLS", "websocket", { count: 500, warm: 300, scenario: { host: "tls", for: onNodeApi } }),
+  echo("echo with ack, 8 in flight, TLS", { clients: 50, count: 1000, inFlight: 8, host: "tls", for: onNodeApi }),
+  broadcast("broadcast 64 B to 300, TLS", { clients: 300, times: 60, host: "tls", for: onNodeApi }),
+  {
+    title: "own messages of 16 KB to 100 readers and 10 that stopped reading",
+    unit: "message read",
+    for: onApi,
+    async run(bed) {
+      await bed.open(110);
+      const send = (times) => async () => {
+        await bed.load.run("count");
+        await bed.server.command("feed", { times, bytes: 16384 });
+        await bed.load.run("arrived", { frames: times });
+        return { units: times * 100 };
+      };
+      await bed.warmUp(send(20));
+      await bed.load.run("stall", { count: 10 }, ["count"]);
+      const before = (await bed.server.command("settle")).memory.rss;
+      const figures = await bed.measure(send(bed.scaled(600)));
+      const { memory, connected } = await bed.server.command("settle");
+      return {
+        parts: {
+          CPU: figures,
+          "RSS grown by": { value: (memory.rss - before) / 1024 / 1024, unit: "MiB" },
+          "stopped readers still there": { value: connected - 100, unit: "" },
+        },
+      };
+    },
+  },
+  {
+    title: "idle memory, 10,000 clients",
     unit: "connection",
-    memory: true,
-    async run({ port, command }, scale) {
-      const first = await openClients(port, Math.round(1000 * scale));
-      const before = (await command("settle")).memory;
-      const count = Math.round(4000 * scale);
-      const clients = await openClients(port, count);
-      const after = (await command("settle")).memory;
-      closeAll(first);
-      closeAll(clients);
-      return { units: count, rss: after.rss - before.rss, heap: after.heapUsed - before.heapUsed };
+    async run(bed) {
+      await bed.open(bed.scaled(1000));
+      const before = (await bed.server.command("settle")).memory;
+      const count = bed.scaled(10_000);
+      await bed.open(count);
+      const alone = (await bed.server.command("settle")).memory;
+      await bed.server.command("assign", Math.round(count / 10));
+      const joined = (await bed.server.command("settle")).memory;
+      const each = (after, key) => ({ value: (after[key] - before[key]) / count, unit: "B" });
+      return {
+        parts: {
+          RSS: each(alone, "rss"),
+          heap: each(alone, "heapUsed"),
+          "RSS, in a room of 11": each(joined, "rss"),
+          "heap, in a room of 11": each(joined, "heapUsed"),
+        },
+      };
     },
   },
-};
+  {
+    title: "latency of echo at half of socket.io's full load",
+    unit: "message",
+    latency: true,
+    async calibrate(bed) {
+      await bed.open(100);
+      const { units, user, system } = await bed.warmMeasure(() => bed.load.run("echo", { count: bed.scaled(300), inFlight: 1 }));
+      return Math.round((units * 1e6) / (user + system) / 2);
+    },
+    async run(bed, perSecond) {
+      await bed.open(100);
+      const pace = (durationMs) => () => bed.load.run("paced", { perSecond, durationMs }, ["perSecond"]);
+      await bed.warmUp(pace(500));
+      return bed.measure(pace(Math.max(500, bed.scaled(4000))));
+    },
+  },
+  { title: "cold start", standalone: coldStart, unit: "start", for: onNodeApi },
+  { title: "installation", standalone: installSize, once: true, unit: "", for: onNodeApi },
+];

@@ -1,56 +1,93 @@
-// A server on the Socket.IO API, for every implementation of it: `node api-server.mjs <module> [options as JSON]`.
-// It reports its port, and on request its CPU time and memory; what clients ask of it is in `behave`.
-import { createRequire } from "node:module";
+// A server on the Socket.IO API, for every implementation of it and every way to serve it:
+// `node api-server.mjs '{ "module": "socket.io", "host": "node" | "tls" | "uws", "options": {} }'`.
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import { createRequire } from "node:module";
+import { ready } from "../lib/serve.mjs";
+import { config, control, MAX_PAYLOAD, PING_INTERVAL, tally } from "./common.mjs";
 
-const [moduleName, optionsJson = "{}"] = process.argv.slice(2);
-const { Server } = createRequire(import.meta.url)(moduleName);
-const httpServer = createServer((_req, res) => res.end());
-const io = new Server(httpServer, { pingInterval: 300_000, serveClient: false, maxHttpBufferSize: 1e7, ...JSON.parse(optionsJson) });
+const require = createRequire(import.meta.url);
+const { Server } = require(config.module);
+const options = { pingInterval: PING_INTERVAL, serveClient: false, maxHttpBufferSize: MAX_PAYLOAD, ...config.options };
+const io = config.host === "uws" ? serveOnUws() : serveOnNode();
 
-let ingested = 0;
-let connected = 0;
+function serveOnNode() {
+  const pem = (name) => readFileSync(new URL(`../../test/support/fixtures/${name}.pem`, import.meta.url));
+  const httpServer = config.host === "tls" ? createSecureServer({ key: pem("key"), cert: pem("cert") }) : createServer();
+  httpServer.listen({ port: 0, host: "0.0.0.0", backlog: 4096 }, () => ready({ port: httpServer.address().port }));
+  return new Server(httpServer, options);
+}
+
+function serveOnUws() {
+  const uws = createRequire(new URL("../uws/package.json", import.meta.url))("uwebsockets");
+  const app = uws.App();
+  const server = new Server(options);
+  server.attachApp(app);
+  app.listen("0.0.0.0", 0, (token) => ready({ port: uws.us_socket_local_port(token) }));
+  return server;
+}
 
 io.on("connection", (socket) => {
-  connected++;
-  socket.on("disconnect", () => connected--);
+  tally.connected++;
+  socket.on("disconnect", () => tally.connected--);
   socket.on("echo", (value, answer) => answer(value));
-  socket.on("ingest", () => ingested++);
+  socket.on("ingest", () => tally.ingested++);
   socket.on("burst", (count, payload) => {
     for (let i = 0; i < count; i++) socket.emit("item", payload);
   });
-  socket.on("join", (...rooms) => void socket.join(rooms));
-  socket.on("leave", (room) => void socket.leave(room));
-  socket.on("say", (room, payload) => socket.to(room).emit("item", payload));
+  socket.on("say", (payload) => socket.to(socket.data.room).emit("item", payload));
 });
 
-const commands = {
-  figures() {
-    globalThis.gc?.();
-    return { cpu: process.cpuUsage(), memory: process.memoryUsage(), ingested, connected };
-  },
-  cpu: () => ({ cpu: process.cpuUsage(), ingested, connected }),
-  settle() {
-    for (let i = 0; i < 8; i++) globalThis.gc?.();
-    return { memory: process.memoryUsage(), connected };
-  },
-  /** `times` ticks with `perTick` broadcasts each; a tick begins when the last one's bytes are out of the way. */
-  async broadcast({ times, perTick, bytes, binary, room }) {
-    const payload = binary ? Buffer.alloc(bytes, 1) : "x".repeat(bytes);
-    for (let i = 0; i < times; i++) {
-      for (let j = 0; j < perTick; j++) (room === undefined ? io : io.to(room)).emit("item", payload);
-      await new Promise((resolve) => setTimeout(resolve, 15));
-    }
-    return {};
-  },
-  /** Broadcasts with acknowledgements, one after the other. */
-  async broadcastWithAck({ times }) {
-    let answers = 0;
-    for (let i = 0; i < times; i++) answers += (await io.timeout(20_000).emitWithAck("ask", i)).length;
-    return { answers };
-  },
+const sockets = () => [...io.of("/").sockets.values()];
+const roomNames = (count) => Array.from({ length: count }, (_, i) => `room${i}`);
+const cpuNow = () => {
+  const { user, system } = process.cpuUsage();
+  return user + system;
 };
 
-process.on("message", async ({ id, name, argument }) => process.send({ id, result: await commands[name](argument) }));
-process.on("SIGINT", () => process.exit());
-httpServer.listen(0, "127.0.0.1", () => process.send({ id: 0, result: { port: httpServer.address().port } }));
+control({
+  broadcast: (payload, room) => (room === undefined ? io : io.to(room)).emit("item", payload),
+  assign(rooms) {
+    for (const [index, socket] of sockets().entries()) {
+      socket.data.room = `room${index % rooms}`;
+      socket.join(socket.data.room);
+    }
+  },
+  ask: async (number) => (await io.timeout(20_000).emitWithAck("ask", number)).length,
+  async fetchSockets({ times }) {
+    let found = 0;
+    for (let i = 0; i < times; i++) found += (await io.fetchSockets()).length;
+    return { found };
+  },
+  /** Every client joins `perSocket` of 1,000 rooms, one call each, then leaves them; `times` over. */
+  churn({ perSocket, times }) {
+    const names = roomNames(1000);
+    const all = sockets();
+    let join = 0;
+    let leave = 0;
+    for (let round = 0; round < times; round++) {
+      const start = cpuNow();
+      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].join(names[(s * 7 + r) % 1000]);
+      const middle = cpuNow();
+      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].leave(names[(s * 7 + r) % 1000]);
+      join += middle - start;
+      leave += cpuNow() - middle;
+    }
+    return { join, leave, operations: all.length * perSocket * times };
+  },
+  joinMany({ perSocket, total = 1000 }) {
+    const names = roomNames(total);
+    for (const [index, socket] of sockets().entries())
+      socket.join(Array.from({ length: perSocket }, (_, r) => names[(index * 7 + r) % total]));
+  },
+  /** Each client is sent messages of its own, `times` of them, one per tick. */
+  async feed({ times, bytes, gapMs = 5 }) {
+    const filler = "x".repeat(bytes);
+    for (let i = 0; i < times; i++) {
+      for (const socket of io.of("/").sockets.values()) socket.emit("item", filler + i);
+      await new Promise((resolve) => setTimeout(resolve, gapMs));
+    }
+    return { memory: process.memoryUsage(), connected: tally.connected };
+  },
+});

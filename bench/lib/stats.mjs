@@ -1,0 +1,37 @@
+// Medians, and a histogram of durations that travels between processes.
+
+export const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+export const summary = (list) => ({ median: median(list), min: Math.min(...list), max: Math.max(...list) });
+
+const PER_OCTAVE = 32;
+
+/** Counts durations in buckets 2 % wide. */
+export class Histogram {
+  constructor(counts = new Array(PER_OCTAVE * 32).fill(0)) {
+    this.counts = counts;
+  }
+
+  add(microseconds) {
+    this.counts[microseconds <= 1 ? 0 : Math.floor(Math.log2(microseconds) * PER_OCTAVE)]++;
+  }
+
+  merge(counts) {
+    for (let i = 0; i < counts.length; i++) this.counts[i] += counts[i];
+  }
+
+  get total() {
+    return this.counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** @returns microseconds below which the share `fraction` of the durations lies; `null` without durations */
+  quantile(fraction) {
+    const total = this.total;
+    if (total === 0) return null;
+    let seen = 0;
+    for (let i = 0; i < this.counts.length; i++) {
+      seen += this.counts[i];
+      if (seen >= total * fraction) return 2 ** ((i + 0.5) / PER_OCTAVE);
+    }
+    return null;
+  }
+}

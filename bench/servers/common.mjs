@@ -1,0 +1,54 @@
+// What every server script of the bench answers, whatever it is made of.
+import { answerCommands } from "../lib/serve.mjs";
+
+export const PING_INTERVAL = 3_000_000;
+export const MAX_PAYLOAD = 1e7;
+export const config = JSON.parse(process.argv[2] ?? "{}");
+
+export const tally = { ingested: 0, connected: 0, answers: 0 };
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** The time as 16 digits of microseconds, which clients on the same machine can compare with theirs. */
+export const stamp = () => String(process.hrtime.bigint() / 1000n).padStart(16, "0");
+
+/** A text of `bytes` characters that begins with the time. */
+export const stamped = (filler) => (filler.length < 16 ? filler : stamp() + filler.slice(16));
+
+/**
+ * Answers commands.
+ * @param deeds  `broadcast(payload, room)` sends `item` to all or to a room; `assign(rooms)` puts the n-th client into room
+ *   `room<n % rooms>`; `ask(number)` is a broadcast with acknowledgement and resolves with how many answered; any more commands
+ */
+export function control({ broadcast, assign, ask, ...more }) {
+  answerCommands({
+    cpu: () => ({ cpu: process.cpuUsage(), ...tally }),
+    settle() {
+      for (let i = 0; i < 8; i++) globalThis.gc?.();
+      return { memory: process.memoryUsage(), ...tally };
+    },
+    /** Waits until so many clients are connected: a server learns of a departure after the client does. */
+    async connected(count) {
+      while (tally.connected !== count) await pause(2);
+      return { cpu: process.cpuUsage() };
+    },
+    assign: (rooms) => void assign(rooms),
+    /** `times` ticks with `perTick` broadcasts each, one tick every `gapMs`; `rooms` is how many rooms are served in turn. */
+    async broadcast({ times, perTick = 1, bytes, binary = false, rooms = 0, gapMs = 15 }) {
+      const filler = binary ? Buffer.alloc(bytes, 1) : "x".repeat(bytes);
+      for (let i = 0; i < times; i++) {
+        for (let j = 0; j < perTick; j++) {
+          if (rooms === 0) broadcast(binary ? filler : stamped(filler));
+          for (let room = 0; room < rooms; room++) broadcast(binary ? filler : stamped(filler), `room${room}`);
+        }
+        await pause(gapMs);
+      }
+    },
+    async broadcastWithAck({ times }) {
+      let answers = 0;
+      for (let i = 0; i < times; i++) answers += await ask(i);
+      return { answers };
+    },
+    ...more,
+  });
+}
