@@ -237,7 +237,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
    * @param afterOpen  runs between the open packet and the `connection` event
    */
   protected openSession(sid: string, transport: Transport, request: EngineRequest | null, afterOpen?: () => void): Session {
-    const kept = request === null || this.mustKeepRequest(request) ? request : new KeptRequest(request);
+    const kept = request === null || this.mustKeepRequest(request, transport.name) ? request : new KeptRequest(request);
     const session = new Session(sid, this, transport, kept, remoteAddressOf(request));
     this.clients[sid] = session;
     this.clientsCount++;
@@ -253,7 +253,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
   }
 
   /** Whether somebody may have looked at the request, or wants to: then it is kept instead of being rebuilt on demand. */
-  protected mustKeepRequest(_request: EngineRequest): boolean {
+  protected mustKeepRequest(_request: EngineRequest, _transport: TransportName): boolean {
     return (
       this.opts.keepRequest === true ||
       this.middlewares.length > 0 ||

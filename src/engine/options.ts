@@ -63,6 +63,11 @@ export interface ServerOptions {
   keepRequest?: boolean;
   /** When a packet is written: with all others of its tick in one write (`tick`, the default), or at once (`immediate`). */
   flush?: "tick" | "immediate";
+  /**
+   * Who reads WebSocket frames: roomcast (`own`, the default), or the package `ws`, which always does so with `wsEngine` or
+   * `perMessageDeflate`, and from the moment somebody looks at a WebSocket object (`transport.socket`).
+   */
+  receive?: "own" | "ws";
 }
 
 /** Options with every default filled in; what the user added beyond them is kept. */
@@ -113,6 +118,9 @@ export function resolveOptions(given: ServerOptions): EngineOptions {
   }
   if (options["flush"] !== undefined && options["flush"] !== "tick" && options["flush"] !== "immediate") {
     throw new UsageError("RC_ERR_OPTION", `option flush: expected "tick" or "immediate", met ${JSON.stringify(options["flush"])}`);
+  }
+  if (options["receive"] !== undefined && options["receive"] !== "own" && options["receive"] !== "ws") {
+    throw new UsageError("RC_ERR_OPTION", `option receive: expected "own" or "ws", met ${JSON.stringify(options["receive"])}`);
   }
   if (options["cookie"]) options["cookie"] = { ...COOKIE_DEFAULTS, ...(options["cookie"] === true ? {} : options["cookie"]) };
   if (options["perMessageDeflate"]) {

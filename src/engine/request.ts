@@ -71,6 +71,16 @@ export function requestOf(kept: KeptRequest | EngineRequest): EngineRequest {
   return request;
 }
 
+/** Shows the WebSocket that a handshake led to on its request; it is made as soon as somebody looks. */
+export function exposeWebSocket(request: EngineRequest, transport: { readonly socket: unknown }): void {
+  Object.defineProperty(request, "websocket", {
+    configurable: true,
+    enumerable: true,
+    get: () => transport.socket,
+    set: (value: unknown) => Object.defineProperty(request, "websocket", { value, writable: true }),
+  });
+}
+
 /**
  * Parses the query of a request target, leniently: a malformed escape is kept as it stands.
  * @returns a null-prototype object; of a repeated parameter the last value

@@ -11,11 +11,12 @@ import type { EngineRequest } from "./host";
 import { LimitError } from "../errors";
 import { Prepared } from "./prepared";
 import type { PublicPacket, SendCallback, SendOptions } from "./prepared";
-import { requestOf, type KeptRequest } from "./request";
+import { exposeWebSocket, requestOf, type KeptRequest } from "./request";
 import { SendQueue } from "./send-queue";
 import type { SessionHost } from "./session-host";
 import { StallWatch } from "./stall-watch";
 import { HANDED_LIMIT_BYTES, type Transport, type TransportOwner } from "./transport";
+import { WebSocketTransport } from "./transports/websocket";
 import { Upgrade } from "./upgrade";
 
 /** The floor above: told of messages and of the end before any listener of the session's events is. */
@@ -119,6 +120,7 @@ export class Session extends LeanEmitter implements TransportOwner {
     if (kept === null) return null;
     const request = requestOf(kept);
     this.keptRequest = request;
+    if (kept !== request && this.transport instanceof WebSocketTransport && !this.upgraded) exposeWebSocket(request, this.transport);
     return request;
   }
 

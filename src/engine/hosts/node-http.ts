@@ -9,17 +9,20 @@ import { nextTick } from "../../support/tick";
 import { BaseServer } from "../engine";
 import type { EngineRequest, ResponseHeaders } from "../host";
 import { matchesPath, resolvePath, type AttachOptions, type ServerOptions } from "../options";
-import { parseQuery } from "../request";
+import { exposeWebSocket, parseQuery } from "../request";
 import { Session } from "../session";
-import type { Transport } from "../transport";
+import type { TransportName } from "../transport";
 import { PollingTransport } from "../transports/polling";
 import { WebSocketTransport, type Wire } from "../transports/websocket";
 import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, supportsBinary, type Refusal } from "../verification";
 import { LibraryWire } from "./library-wire";
 import { NodeExchange } from "./node-exchange";
 import { offerExtendedConnect } from "./node-http2";
-import { NodeWire } from "./node-wire";
+import type { NodeWireSettings } from "./node-wire";
+import { SocketWire } from "./socket-wire";
 import { UpgradeResponse } from "./upgrade-response";
+import { acceptanceOf } from "./websocket-handshake";
+import { WsWire } from "./ws-wire";
 
 /** A listener of a WebSocket server as `wsEngine` may give one. */
 interface WebSocketServerLike {
@@ -38,12 +41,21 @@ export class Server extends BaseServer {
   /** The WebSocket server; undefined while `websocket` is not enabled. */
   ws: WebSocketServerLike | undefined;
   private attachedTo: HttpServer | null;
+  private readonly wireSettings: NodeWireSettings;
+  /** False once closed: then `ws` answers with 503. */
+  private takesWebSockets: boolean;
 
   constructor(options: ServerOptions = {}) {
     super(options);
     this.httpServer = undefined;
     this.ws = undefined;
     this.attachedTo = null;
+    this.takesWebSockets = false;
+    this.wireSettings = {
+      maxQueuedPongs: this.limits.queuedPongs,
+      writesAtOnce: this.opts.flush === "immediate",
+      maxMessageBytes: Number(this.opts.maxHttpBufferSize),
+    };
     this.init();
   }
 
@@ -113,6 +125,7 @@ export class Server extends BaseServer {
   }
 
   protected cleanup(): void {
+    this.takesWebSockets = false;
     this.ws?.close();
   }
 
@@ -130,6 +143,7 @@ export class Server extends BaseServer {
     });
     ws.on?.("headers", (lines, request) => this.writeUpgradeHeaders(lines, request as EngineRequest));
     this.ws = ws;
+    this.takesWebSockets = true;
   }
 
   // -- polling -------------------------------------------------------------------------------------
@@ -163,8 +177,8 @@ export class Server extends BaseServer {
       () => socket.destroyed,
       (refusal, sid) => {
         if (refusal !== null) return this.refuseUpgrade(request, socket, refusal);
-        this.acceptWebSocket(request, socket, head, (transport, ws) => {
-          request.websocket = ws;
+        this.acceptWebSocket(request, socket, head, (transport) => {
+          if (this.mustKeepRequest(request, "websocket")) exposeWebSocket(request, transport);
           this.openSession(sid, transport, request);
         });
       },
@@ -176,26 +190,50 @@ export class Server extends BaseServer {
     request: EngineRequest,
     socket: Duplex,
     head: Buffer,
-    onTransport: (transport: Transport, ws: WebSocket) => void,
+    onTransport: (transport: WebSocketTransport) => void,
   ): void {
     const net = socket as NetSocket;
     const response = (request as { [kResponse]?: UpgradeResponse })[kResponse];
     response?.writeHead();
     if (this.ws === undefined) return this.refuseUpgrade(request, socket, refuse(ERRORS.UNKNOWN_TRANSPORT, { transport: "websocket" }));
+    const acceptance = this.readsFrames ? acceptanceOf(request) : null;
+    if (acceptance !== null && net.readable && net.writable) {
+      const lines = acceptance.slice();
+      this.writeUpgradeHeaders(lines, request);
+      const wire = new SocketWire(net, this.wireSettings, lines.join("\r\n") + "\r\n\r\n", head);
+      onTransport(this.transportOn(wire, request));
+      wire.writeHead();
+      return;
+    }
     net.cork?.(); // the 101 and the first frames leave in one write; the wire uncorks
     this.ws.handleUpgrade(request, socket, head, (ws) => {
       socket.removeListener("error", ignore);
-      const transport = new WebSocketTransport(revisionOf(request._query), supportsBinary(request._query), this.wireFor(ws, net));
-      onTransport(transport, ws);
+      onTransport(this.transportOn(this.wireFor(ws, net), request));
     });
     nextTick(uncork, net); // where no frame follows
   }
 
+  private transportOn(wire: Wire, request: EngineRequest): WebSocketTransport {
+    return new WebSocketTransport(revisionOf(request._query), supportsBinary(request._query), wire);
+  }
+
+  /** Whether frames are read by us: not with an option that asks for `ws`, nor when somebody has changed what `ws` does. */
+  private get readsFrames(): boolean {
+    const { ws } = this;
+    return (
+      this.takesWebSockets &&
+      this.opts.receive !== "ws" &&
+      !this.opts.wsEngine &&
+      !this.opts.perMessageDeflate &&
+      ws instanceof WebSocketServer &&
+      ws.handleUpgrade === WebSocketServer.prototype.handleUpgrade &&
+      ws.listenerCount("headers") === 1
+    );
+  }
+
   private wireFor(ws: WebSocket, net: NetSocket): Wire {
     const isOwn = !this.opts.wsEngine && ws.extensions === "";
-    if (isOwn && !this.opts.perMessageDeflate) {
-      return new NodeWire(ws, net, { maxQueuedPongs: this.limits.queuedPongs, writesAtOnce: this.opts.flush === "immediate" });
-    }
+    if (isOwn && !this.opts.perMessageDeflate) return new WsWire(ws, net, this.wireSettings);
     const deflate = this.opts.perMessageDeflate as { threshold: number } | undefined;
     return new LibraryWire(ws, deflate && ws.extensions ? deflate.threshold : null);
   }
@@ -219,11 +257,11 @@ export class Server extends BaseServer {
     socket.end(head + body, () => socket.destroy());
   }
 
-  protected override mustKeepRequest(request: EngineRequest): boolean {
-    if (super.mustKeepRequest(request)) return true;
+  protected override mustKeepRequest(request: EngineRequest, transport: TransportName): boolean {
+    if (super.mustKeepRequest(request, transport)) return true;
     const server = this.attachedTo;
     if (server === null) return true; // whoever hands requests over by hand has them in hand
-    return server.listenerCount(request.websocket === undefined ? "request" : "upgrade") > 1;
+    return server.listenerCount(transport === "polling" ? "request" : "upgrade") > 1;
   }
 }
 

@@ -1,6 +1,5 @@
 // The end of the walks "an emit out" and "a broadcast out" on Node: packets become bytes of one socket write per tick.
 import type { Socket as NetSocket } from "node:net";
-import type { WebSocket } from "ws";
 import { afterFlush, schedule, unschedule, type Flushable } from "../flush";
 import type { WireListener } from "../host";
 import { limitError } from "../limits";
@@ -10,28 +9,37 @@ import type { Prepared } from "../prepared";
 import { allocateFrame } from "../prepared";
 import { HANDED_LIMIT_BYTES } from "../transport";
 import type { Wire } from "../transports/websocket";
-import { bindWebSocket, type BoundWebSocket } from "./bind-websocket";
 
-const OPEN = 1;
-const CLOSE_WAIT_MS = 30_000;
+/** How long the other side may take to close after we have. */
+export const CLOSE_WAIT_MS = 30_000;
 const PONG_FINAL = 0x8a;
 
+/** What all wires of an engine have in common. */
+export interface NodeWireSettings {
+  /** Pings that may wait for their pong. */
+  readonly maxQueuedPongs: number;
+  /** Write at each push instead of at the end of the tick. */
+  readonly writesAtOnce: boolean;
+  /** Size of a message from the peer; 0 for no limit. */
+  readonly maxMessageBytes: number;
+}
+
 /**
- * A WebSocket on Node without compression: `ws` does the handshake and the receiving, our own frames go straight to its socket.
+ * A WebSocket on Node without compression: our own frames go straight to its socket. Who reads the peer's frames and closes is
+ * told by the two classes that extend it: SocketWire (we do) and LibraryReadWire (`ws` does).
  *
  *     idle --push--> pending --end of tick: write--> idle        (the system took all)
  *                                                \--> blocked --drained--> pending or idle
  *
- * A frame is always written whole before anything else is: `ws` writes nothing but its Close frame beside us, after which
- * nothing follows.
+ * A frame is always written whole before anything else is; nothing follows a Close frame.
  */
-export class NodeWire implements Wire, Flushable, BoundWebSocket {
+export abstract class NodeWire implements Wire, Flushable {
   listener: WireListener | null;
   isScheduled: boolean;
-  private readonly ws: WebSocket;
-  private readonly net: NetSocket;
-  private readonly maxQueuedPongs: number;
-  private readonly writesAtOnce: boolean;
+  protected readonly net: NetSocket;
+  protected readonly settings: NodeWireSettings;
+  /** The head of the handshake's response, which leaves with the first frame. ASCII. */
+  protected head: string | null;
   private state: "idle" | "pending" | "collecting" | "blocked" | "closing";
   private first: Prepared | null;
   private more: Prepared[] | null;
@@ -42,17 +50,13 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
   private pong: Buffer | null;
   private queuedPongs: number;
 
-  /**
-   * @param net           the socket the handshake was made on
-   * @param writesAtOnce  write at each push instead of at the end of the tick
-   */
-  constructor(ws: WebSocket, net: NetSocket, options: { maxQueuedPongs: number; writesAtOnce: boolean }) {
+  /** @param net  the socket the handshake was made on */
+  constructor(net: NetSocket, settings: NodeWireSettings, head: string | null) {
     this.listener = null;
     this.isScheduled = false;
-    this.ws = ws;
     this.net = net;
-    this.maxQueuedPongs = options.maxQueuedPongs;
-    this.writesAtOnce = options.writesAtOnce;
+    this.settings = settings;
+    this.head = head;
     this.state = "idle";
     this.first = null;
     this.more = null;
@@ -61,14 +65,16 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     this.onClosed = null;
     this.pong = null;
     this.queuedPongs = 0;
-    bindWebSocket(ws, this);
   }
 
-  /** The `ws` instance; what is pending leaves first, so that whoever writes there writes behind it. */
-  get socket(): WebSocket {
-    if (this.state === "pending") this.writePending();
-    return this.ws;
-  }
+  /** The WebSocket as users know it. */
+  abstract get socket(): unknown;
+  /** Whether frames may be written: false once a Close frame was. */
+  protected abstract get isOpen(): boolean;
+  /** Starts the closing handshake. */
+  protected abstract sendClose(): void;
+  /** Cuts the connection. */
+  protected abstract cut(): void;
 
   get isIdle(): boolean {
     return this.state === "idle";
@@ -94,7 +100,7 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     if (this.state !== "idle") return;
     this.state = "pending";
     schedule(this);
-    if (this.writesAtOnce) this.writePending();
+    if (this.settings.writesAtOnce) this.writePending();
   }
 
   /** The end of the tick: takes what has queued up above meanwhile, and writes all of it at once. */
@@ -104,6 +110,7 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
 
   close(onClosed: () => void): void {
     if (this.first !== null && this.backlog === null) this.writePending();
+    else this.flushHead();
     if (this.backlog !== null) {
       this.state = "closing"; // a frame is half written: its rest goes first
       this.onClosed = onClosed;
@@ -112,24 +119,36 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
       this.net.once("close", () => giveUp.cancel());
       return;
     }
-    this.ws.close();
+    this.sendClose();
     onClosed();
   }
 
   terminate(): void {
     this.dropPending();
-    this.ws.terminate();
+    this.cut();
   }
 
-  // -- from the WebSocket ----------------------------------------------------------------------------
-
-  onMessage(data: Buffer, isBinary: boolean): void {
-    if (isBinary) this.listener?.onWireBinary(data);
-    else this.listener?.onWireText(data.toString());
+  /** Writes what is pending, so that whoever writes to the socket himself writes behind it. */
+  protected flushPending(): void {
+    if (this.state === "pending") this.writePending();
   }
+
+  /** Writes the handshake's response where no frame came to take it along. */
+  writeHead(): void {
+    if (this.state === "idle") this.flushHead();
+  }
+
+  protected flushHead(): void {
+    if (this.head === null) return;
+    this.net.write(this.head, "latin1");
+    this.head = null;
+  }
+
+  // -- from whoever reads ----------------------------------------------------------------------------
 
   /** Pongs to a peer that doesn't read are folded into the last (RFC 6455, section 5.5.3), and counted. */
   onPing(data: Buffer): void {
+    if (!this.isOpen) return;
     if (this.state === "idle" && this.net.writableLength === 0) {
       this.net.write(pongFrame(data));
       if (this.isHeldUp) this.waitForDrain();
@@ -137,24 +156,21 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     }
     if (this.pong !== null || this.state === "blocked") this.queuedPongs++;
     this.pong = data;
-    if (this.queuedPongs > this.maxQueuedPongs) {
+    if (this.queuedPongs > this.settings.maxQueuedPongs) {
       const error = limitError(
         "RC_ERR_QUEUED_PONGS",
         "pings unanswered, since the client doesn't read (queuedPongs)",
-        this.maxQueuedPongs,
+        this.settings.maxQueuedPongs,
         this.queuedPongs,
       );
       this.listener?.onWireError(error);
     }
   }
 
+  /** The connection has ended. */
   onClose(): void {
     this.dropPending();
     this.listener?.onWireClose();
-  }
-
-  onError(error: Error): void {
-    this.listener?.onWireError(error);
   }
 
   // -- writing ---------------------------------------------------------------------------------------
@@ -178,6 +194,11 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     if (this.isHeldUp) return this.waitForDrain();
     this.state = "pending";
     schedule(this);
+  }
+
+  /** Whether a Close frame may be written now: not into the middle of another. */
+  protected get canWriteControl(): boolean {
+    return this.backlog === null;
   }
 
   /** Whether the system hasn't taken everything yet. */
@@ -208,7 +229,7 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
   }
 
   private finishClose(): void {
-    if (this.ws.readyState === OPEN) this.ws.close();
+    if (this.isOpen) this.sendClose();
     const onClosed = this.onClosed;
     this.onClosed = null;
     onClosed?.();
@@ -219,13 +240,22 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     this.first = this.more = null;
     this.pendingBytes = 0;
     unschedule(this);
-    if (this.ws.readyState !== OPEN) return; // no data frame after a Close frame
+    if (!this.isOpen) return; // no data frame after a Close frame
     if (this.pong !== null) {
+      this.flushHead();
       this.net.write(pongFrame(this.pong));
       this.pong = null;
     }
     if (first === null) return;
-    const bytes = more === null ? frameOfOne(first) : frameOfMany(first, more);
+    let bytes = more === null ? frameOfOne(first) : frameOfMany(first, more);
+    if (this.head !== null) {
+      if (typeof bytes === "string") {
+        bytes = this.head + bytes;
+        this.head = null;
+      } else {
+        this.flushHead();
+      }
+    }
     if (typeof bytes === "string") this.net.write(bytes, "latin1");
     else if (bytes.length <= HANDED_LIMIT_BYTES) this.net.write(bytes);
     else {
@@ -241,7 +271,8 @@ export class NodeWire implements Wire, Flushable, BoundWebSocket {
     this.backlog = bytes.length <= HANDED_LIMIT_BYTES ? null : bytes.subarray(HANDED_LIMIT_BYTES);
   }
 
-  private dropPending(): void {
+  /** Lets go of what can't be written any more. */
+  protected dropPending(): void {
     this.first = this.more = this.backlog = this.pong = null;
     this.pendingBytes = 0;
     unschedule(this);
