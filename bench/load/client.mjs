@@ -73,8 +73,9 @@ export class Client {
   /** Connects by WebSocket and joins `/`. */
   open() {
     return new Promise((resolve, reject) => {
-      const onText = (text) => {
-        if (text.startsWith("0")) this.socket.write(textFrame("40"));
+      let texts = 0; // the first is the open packet, the second CONNECT's answer; either may be compressed
+      const onText = () => {
+        if (++texts === 1) this.socket.write(textFrame("40"));
         else this.ready(resolve);
       };
       this.dial(onText, reject);

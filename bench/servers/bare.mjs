@@ -119,10 +119,14 @@ function defaultSend(text) {
   for (const session of sessions.values()) session.link.sendReady(ready);
 }
 
-/** Long-polling: what is queued, and the response that waits for it. `respond(response, body)` writes a body. */
+/**
+ * Long-polling: what is queued, and the response that waits for it. `respond(response, body)` writes a body, `schedule` calls a function
+ * after what is being read was dealt with.
+ */
 export class PollLink {
-  constructor(respond) {
+  constructor(respond, schedule = process.nextTick) {
     this.respond = respond;
+    this.schedule = schedule;
     this.queue = [];
     this.waiting = null;
     this.scheduled = false;
@@ -132,11 +136,11 @@ export class PollLink {
     this.queue.push(text);
     if (this.waiting === null || this.scheduled) return;
     this.scheduled = true;
-    process.nextTick(() => this.flush());
+    this.schedule(() => this.flush());
   }
 
   sendReady(ready) {
-    this.send(typeof ready === "string" ? ready : String(ready));
+    this.send(String(ready.text ?? ready.data ?? ready));
   }
 
   poll(response) {

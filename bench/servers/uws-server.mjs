@@ -37,6 +37,7 @@ class UwsLink {
 
 means.publish = (room, text, { link: { ws } }) => ws.publish(room, text, false);
 
+// A response corks only outside another one's handler, which is why polls are answered from `setImmediate`.
 function respond(res, body) {
   if (res.aborted) return;
   res.cork(() => res.writeHeader("Content-Type", "text/plain; charset=UTF-8").end(body));
@@ -45,7 +46,7 @@ function respond(res, body) {
 app.get("/socket.io/", (res, req) => {
   res.onAborted(() => (res.aborted = true));
   const sid = req.getQuery("sid");
-  if (!sid) return respond(res, openPacket(openSession(new PollLink(respond)), '["websocket"]'));
+  if (!sid) return respond(res, openPacket(openSession(new PollLink(respond, setImmediate)), '["websocket"]'));
   const session = sessions.get(sid);
   if (session === undefined) return void res.writeStatus("400 Bad Request").end();
   session.link.poll(res);

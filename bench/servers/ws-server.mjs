@@ -22,9 +22,7 @@ import { config, control, MAX_PAYLOAD } from "./common.mjs";
 
 const { WebSocketServer } = createRequire(new URL("../package.json", import.meta.url))("ws");
 const onEvent = config.preframed ? onEventWithoutJson : onEventWithJson;
-means.makeReady = config.preframed
-  ? frame
-  : (data) => (typeof data === "string" ? { data: Buffer.from(data), binary: false } : { data, binary: true });
+means.makeReady = config.preframed ? makeFrame : makeMessage;
 
 const asText = { binary: false };
 const asBinary = { binary: true };
@@ -43,13 +41,24 @@ class WsLink {
   }
 }
 
-/** A whole frame: a latin1 string when it is a short text, which joins with others for little; else a Buffer. */
-function frame(data) {
-  const head =
-    data.length < 126 ? [data.length] : data.length < 65536 ? [126, data.length >> 8, data.length & 255] : longLength(data.length);
-  if (typeof data !== "string") return Buffer.concat([Buffer.from([0x82, ...head]), data]);
-  const text = String.fromCharCode(0x81, ...head) + data;
-  return text.length < 2048 ? text : Buffer.from(text, "latin1");
+function makeMessage(data) {
+  return typeof data === "string" ? { data: Buffer.from(data), binary: false } : { data, binary: true };
+}
+
+/** A frame as bytes, and, when it is a short text, also as a latin1 string: that joins with others for little. */
+function makeFrame(data) {
+  if (typeof data !== "string") return { bytes: Buffer.concat([Buffer.from([0x82, ...frameHead(data.length)]), data]), text: null };
+  const text = textFrame(data);
+  return { bytes: Buffer.from(text, "latin1"), text: text.length < 2048 ? text : null };
+}
+
+function textFrame(data) {
+  return String.fromCharCode(0x81, ...frameHead(data.length)) + data;
+}
+
+function frameHead(length) {
+  if (length < 126) return [length];
+  return length < 65536 ? [126, length >> 8, length & 255] : longLength(length);
 }
 
 function longLength(length) {
@@ -58,34 +67,53 @@ function longLength(length) {
 
 const dirty = [];
 
+/** What is pending is one prepared frame, or one text of many frames, or a list of anything. */
 class FramedLink {
   constructor(socket) {
     this.socket = socket;
-    this.pending = null;
-    this.more = null;
+    this.ready = null;
+    this.text = "";
+    this.list = null;
   }
 
-  send(text) {
-    this.sendReady(frame(text));
+  send(data) {
+    if (this.isIdle()) dirty.push(this) === 1 && process.nextTick(flushAll);
+    else if (this.ready !== null) this.join();
+    if (this.list === null) this.text += textFrame(data);
+    else this.list.push(Buffer.from(textFrame(data), "latin1"));
   }
 
   sendReady(ready) {
-    if (this.pending === null) {
-      this.pending = ready;
+    if (this.isIdle()) {
+      this.ready = ready;
       if (dirty.push(this) === 1) process.nextTick(flushAll);
-    } else if (this.more === null && typeof ready === "string" && typeof this.pending === "string") {
-      this.pending += ready;
-    } else {
-      (this.more ??= []).push(ready);
+      return;
     }
+    if (this.ready !== null) this.join();
+    if (this.list === null && ready.text !== null) return void (this.text += ready.text);
+    this.list ??= this.text === "" ? [] : [Buffer.from(this.text, "latin1")];
+    this.list.push(ready.bytes);
+  }
+
+  isIdle() {
+    return this.ready === null && this.text === "" && this.list === null;
+  }
+
+  /** A second frame came: the prepared one becomes the beginning of more. */
+  join() {
+    if (this.ready.text !== null) this.text = this.ready.text;
+    else this.list = [this.ready.bytes];
+    this.ready = null;
   }
 
   flush() {
-    const { pending, more, socket } = this;
-    this.pending = null;
-    this.more = null;
-    if (more === null) return void socket.write(pending, "latin1");
-    socket.write(Buffer.concat([pending, ...more].map((piece) => (typeof piece === "string" ? Buffer.from(piece, "latin1") : piece))));
+    const { ready, text, list, socket } = this;
+    this.ready = null;
+    this.text = "";
+    this.list = null;
+    if (ready !== null) socket.write(ready.bytes);
+    else if (list === null) socket.write(text, "latin1");
+    else socket.write(Buffer.concat(list));
   }
 }
 
