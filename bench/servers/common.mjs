@@ -1,4 +1,6 @@
 // What every server script of the bench answers, whatever it is made of.
+import { writeFileSync } from "node:fs";
+import { Session } from "node:inspector/promises";
 import { answerCommands } from "../lib/serve.mjs";
 
 export const PING_INTERVAL = 3_000_000;
@@ -14,6 +16,23 @@ export const stamp = () => String(process.hrtime.bigint() / 1000n).padStart(16, 
 
 /** A text of `bytes` characters that begins with the time. */
 export const stamped = (filler) => (filler.length < 16 ? filler : stamp() + filler.slice(16));
+
+let inspector = null;
+
+/** A CPU profile of what happens between two commands, one sample every 100 µs. */
+async function startProfile() {
+  inspector = new Session();
+  inspector.connect();
+  await inspector.post("Profiler.enable");
+  await inspector.post("Profiler.setSamplingInterval", { interval: 100 });
+  await inspector.post("Profiler.start");
+}
+
+async function stopProfile(file) {
+  const { profile } = await inspector.post("Profiler.stop");
+  inspector.disconnect();
+  writeFileSync(file, JSON.stringify(profile));
+}
 
 /**
  * Answers commands.
@@ -33,6 +52,8 @@ export function control({ broadcast, assign, ask, ...more }) {
       return { cpu: process.cpuUsage() };
     },
     assign: (rooms) => void assign(rooms),
+    startProfile,
+    stopProfile,
     /** `times` ticks with `perTick` broadcasts each, one tick every `gapMs`; `rooms` is how many rooms are served in turn. */
     async broadcast({ times, perTick = 1, bytes, binary = false, rooms = 0, gapMs = 15 }) {
       const filler = binary ? Buffer.alloc(bytes, 1) : "x".repeat(bytes);
