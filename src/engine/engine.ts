@@ -237,7 +237,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
    * @param afterOpen  runs between the open packet and the `connection` event
    */
   protected openSession(sid: string, transport: Transport, request: EngineRequest | null, afterOpen?: () => void): Session {
-    const kept = request === null || this.mustKeepRequest(request, transport.name) ? request : new KeptRequest(request);
+    const kept = request === null ? null : this.keep(request, transport.name);
     const session = new Session(sid, this, transport, kept, remoteAddressOf(request));
     this.clients[sid] = session;
     this.clientsCount++;
@@ -252,8 +252,13 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
     return session;
   }
 
+  /** What stays of a handshake's request. */
+  protected keep(request: EngineRequest, transport: TransportName): KeptRequest | EngineRequest {
+    return this.mustKeepRequest(request, transport) ? request : new KeptRequest(request);
+  }
+
   /** Whether somebody may have looked at the request, or wants to: then it is kept instead of being rebuilt on demand. */
-  protected mustKeepRequest(_request: EngineRequest, _transport: TransportName): boolean {
+  protected mustKeepRequest(_request: EngineRequest | null, _transport: TransportName): boolean {
     return (
       this.opts.keepRequest === true ||
       this.middlewares.length > 0 ||
@@ -288,6 +293,8 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
     if (cookie) cookieFor(cookie as CookieOptions, ""); // a malformed name or attribute is met at start-up
     return {
       maxPayloadBytes: () => Number(this.opts.maxHttpBufferSize),
+      overlapStatus: 400,
+      endsOnFlawedBody: false,
       compression: httpCompression ? new Compression(httpCompression as { threshold: number }) : null,
       decorateHeaders: (headers, exchange: Exchange, isHandshake) => this.decorateHeaders(headers, exchange.request, isHandshake),
       handshakeHeaders: (sid) => (cookie ? { "Set-Cookie": [cookieFor(cookie as CookieOptions, sid)] } : null),

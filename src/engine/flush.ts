@@ -65,13 +65,25 @@ function requestFlush(): void {
 }
 
 let users = 0;
+let isLast = false;
 
 /** While connections exist, a `process.exit()` right after an emit still delivers it. */
 export function holdExitFlush(): void {
-  if (users++ === 0) process.on("exit", flushAll);
+  if (users++ === 0) process.on("exit", flushAtExit);
 }
 
 /** Counterpart of `holdExitFlush`. */
 export function releaseExitFlush(): void {
-  if (--users === 0) process.removeListener("exit", flushAll);
+  if (--users === 0) process.removeListener("exit", flushAtExit);
+}
+
+/** Whether the process is about to exit: nothing may be put off any more. */
+export function isExiting(): boolean {
+  return isLast;
+}
+
+function flushAtExit(): void {
+  isLast = true;
+  flushAll();
+  for (const done of onFlushed) done(); // what was put off before, too
 }

@@ -13,8 +13,8 @@ export interface EngineRequest extends IncomingMessage {
 export type HeaderValue = string | number | readonly string[];
 export type ResponseHeaders = Record<string, HeaderValue>;
 
-/** How reading a request body ended. */
-export type BodyOutcome = "complete" | "too large" | "aborted";
+/** How reading a request body ended; `no length` where a host asks for a declared length. */
+export type BodyOutcome = "complete" | "too large" | "no length" | "aborted";
 
 /**
  * One HTTP request and the response to it, whatever server carries them.

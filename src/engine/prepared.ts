@@ -73,6 +73,16 @@ export class Prepared {
     return frame;
   }
 
+  /** The packet as the payload of a WebSocket message, for hosts that make frames by themselves; made once for a shared packet. */
+  toPayload(): string | Buffer {
+    const { data } = this;
+    if (typeof data === "object") return data;
+    if (!this.shared) return this.typeCode + (data ?? "");
+    const frame = this.toFrame();
+    const lengthByte = frame[1];
+    return frame.subarray(lengthByte < 126 ? 2 : lengthByte === 126 ? 4 : 10);
+  }
+
   /** True when `toFrame` has its result at hand. */
   get isFramed(): boolean {
     return this.frame !== null;

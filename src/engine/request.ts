@@ -9,7 +9,8 @@ import type { EngineRequest } from "./host";
  * clients send the same headers.
  */
 export class KeptRequest {
-  readonly url: string;
+  /** The request target with its query. */
+  readonly target: string;
   readonly socket: NetSocket;
   readonly httpVersion: string;
   /** Names and values in turn, joined by line feeds (which no header contains): one string is smaller than forty. */
@@ -17,8 +18,8 @@ export class KeptRequest {
   /** The value of `Sec-WebSocket-Key`, which differs for every client; the text has a tab in its place. */
   private readonly webSocketKey: string;
 
-  constructor(request: IncomingMessage) {
-    this.url = request.url!;
+  constructor(request: Pick<IncomingMessage, "url" | "socket" | "httpVersion" | "rawHeaders" | "headers">) {
+    this.target = request.url!;
     this.socket = request.socket;
     this.httpVersion = request.httpVersion;
     const rawHeaders = request.rawHeaders.slice();
@@ -26,6 +27,11 @@ export class KeptRequest {
     const at = this.webSocketKey === "" ? -1 : rawHeaders.indexOf(this.webSocketKey);
     if (at !== -1) rawHeaders[at] = KEY_PLACE;
     this.rawHeaders = intern(rawHeaders.join("\n"));
+  }
+
+  /** The `url` that users see. */
+  get url(): string {
+    return this.target;
   }
 
   /** Names and values in turn. */
@@ -66,7 +72,7 @@ export function requestOf(kept: KeptRequest | EngineRequest): EngineRequest {
   request.httpVersionMajor = Number(major);
   request.httpVersionMinor = Number(minor);
   request.complete = true;
-  request._query = parseQuery(kept.url);
+  request._query = parseQuery(kept.target);
   (request as { res: unknown }).res = null;
   return request;
 }

@@ -7,6 +7,8 @@ import { WebTransportTransport } from "../engine/transports/webtransport";
 import * as engineParser from "./engine-parser";
 
 export { Server, attach, listen } from "../engine/hosts/node-http";
+export { UwsServer as uServer, type UwsOptions } from "../engine/hosts/uws/server";
+export type { TemplatedApp } from "../engine/hosts/uws/api";
 export { BaseServer, type ErrorCallback } from "../engine/engine";
 export { Session as Socket } from "../engine/session";
 export { Transport } from "../engine/transport";

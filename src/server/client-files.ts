@@ -25,6 +25,8 @@ const CONTENT_TYPES: ReadonlyMap<string, string> = new Map([
   ["socket.io.msgpack.min.js", JAVASCRIPT],
   ["socket.io.msgpack.min.js.map", JSON_TEXT],
 ]);
+/** The files there are. */
+export const CLIENT_FILE_NAMES: readonly string[] = [...CONTENT_TYPES.keys()];
 const CACHE_CONTROL = "public, max-age=0";
 /** Nearly the size of the best quality, at a tenth of its time: the first page must not wait for it. */
 const BROTLI_QUALITY = 9;
@@ -39,7 +41,7 @@ export interface FileRequest {
 /** What is asked of a response; Node's responses have it, other hosts bring a stand-in. */
 export interface FileResponse {
   statusCode: number;
-  getHeader(name: string): number | string | string[] | undefined;
+  getHeader(name: string): number | string | readonly string[] | undefined;
   setHeader(name: string, value: number | string | readonly string[]): unknown;
   end(body?: Buffer): unknown;
   /** True when the peer is gone. */

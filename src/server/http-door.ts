@@ -3,8 +3,10 @@ import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HTTPSServer } from "node:https";
 import cors from "cors";
 import { corsOptionsOf } from "../engine/options";
+import type { TemplatedApp } from "../engine/hosts/uws/api";
+import { routeGet } from "../engine/hosts/uws/server";
 import { UsageError } from "../errors";
-import { ClientFiles, type CorsMiddleware } from "./client-files";
+import { CLIENT_FILE_NAMES, ClientFiles, type CorsMiddleware } from "./client-files";
 import type { ServerOptions } from "./options";
 
 /** The servers that Socket.IO can be attached to. */
@@ -40,8 +42,7 @@ function refuse(_request: IncomingMessage, response: ServerResponse): void {
 
 /** Puts the client files in front of the listeners that a server has. */
 export function serveClientFiles(server: TServerInstance, paths: readonly string[], corsOption: ServerOptions["cors"]): void {
-  const options = corsOptionsOf(corsOption) as cors.CorsOptions | undefined;
-  const files = new ClientFiles(paths, options ? (cors(options) as CorsMiddleware) : null);
+  const files = clientFiles(paths, corsOption);
   const host = server as HTTPServer;
   const listeners = host.listeners("request").slice();
   host.removeAllListeners("request");
@@ -49,4 +50,17 @@ export function serveClientFiles(server: TServerInstance, paths: readonly string
     if (files.handle(request, response)) return;
     for (const listener of listeners) listener.call(host, request, response);
   });
+}
+
+/** Serves the client files at an app of uWebSockets.js; other names are left to its other routes. */
+export function routeClientFiles(app: TemplatedApp, paths: readonly string[], corsOption: ServerOptions["cors"]): void {
+  const files = clientFiles(paths, corsOption);
+  for (const path of paths) {
+    for (const name of CLIENT_FILE_NAMES) routeGet(app, `${path}/${name}`, (request, response) => files.handle(request, response));
+  }
+}
+
+function clientFiles(paths: readonly string[], corsOption: ServerOptions["cors"]): ClientFiles {
+  const options = corsOptionsOf(corsOption) as cors.CorsOptions | undefined;
+  return new ClientFiles(paths, options ? (cors(options) as CorsMiddleware) : null);
 }

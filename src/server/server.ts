@@ -1,6 +1,8 @@
 import type { Server as HTTPServer } from "node:http";
 import createDebug from "debug";
 import { Server as Engine } from "../engine/hosts/node-http";
+import type { TemplatedApp } from "../engine/hosts/uws/api";
+import { expectApp, UwsServer as UwsEngine, type UwsOptions } from "../engine/hosts/uws/server";
 import { resolveLimits, type Limits } from "../engine/limits";
 import type { Session } from "../engine/session";
 import { UsageError } from "../errors";
@@ -15,7 +17,7 @@ import { Client } from "./connection";
 import type { PacketSource } from "./custom-parser";
 import { ParentNamespace } from "./dynamic-namespace";
 import type { DefaultEventsMap, EventsMap } from "./events";
-import { httpServerOf, isOptions, serveClientFiles, type TServerInstance } from "./http-door";
+import { httpServerOf, isOptions, routeClientFiles, serveClientFiles, type TServerInstance } from "./http-door";
 import { ListenerErrors } from "./listener-errors";
 import { MemoryAdapter } from "./memory-adapter";
 import { Namespace, type NamespaceMiddleware, type ServerReservedEventsMap } from "./namespace";
@@ -198,6 +200,23 @@ export class Server<
     this.httpServer = server;
     this.attachedServers.add(server);
     return this.bind(engine);
+  }
+
+  /**
+   * Serves clients on an app of uWebSockets.js, whose `listen` remains the caller's; so does its closing.
+   * @param app   what `uWS.App()` or `uWS.SSLApp()` gave
+   * @param opts  engine options, and `compression`, `idleTimeout`, `maxBackpressure` (see `UwsOptions` of `roomcast/engine`);
+   *              those given to the constructor win
+   * @throws UsageError RC_ERR_ARGUMENT on anything else, RC_ERR_OPTION
+   */
+  attachApp(app: TemplatedApp, opts: Partial<ServerOptions> & UwsOptions = {}): void {
+    expectApp("io.attachApp", app);
+    const options = { ...opts, ...this.opts, path: this.opts.path || opts.path || this._path };
+    debug("creating a uWebSockets.js engine for the path %s", options.path);
+    const engine = new UwsEngine(options);
+    engine.attach(app, options);
+    if (this._serveClient) routeClientFiles(app, [...new Set([this._path, pathOf(options.path)])], options.cors);
+    this.bind(engine);
   }
 
   /**

@@ -71,7 +71,7 @@ function asUpgradeRequest(request: Http2ServerRequest, socket: Duplex): EngineRe
   }
   const headers = { "sec-websocket-key": key };
   return requestOf(
-    new KeptRequest({ url: request.url, socket, httpVersion: request.httpVersion, rawHeaders, headers } as unknown as IncomingMessage),
+    new KeptRequest({ url: request.url, socket: socket as NetSocket, httpVersion: request.httpVersion, rawHeaders, headers }),
   );
 }
 

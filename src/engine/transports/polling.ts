@@ -16,6 +16,10 @@ export interface PollingSettings {
   /** Read once per session. */
   maxPayloadBytes(): number;
   readonly compression: Compression | null;
+  /** Status of a request that came while another of its kind was under way. */
+  overlapStatus: 400 | 500;
+  /** Whether a body that is too large ends the session, too. */
+  endsOnFlawedBody: boolean;
   /** Lets users add headers, right before the head of a successful response goes out. */
   decorateHeaders(headers: ResponseHeaders, exchange: Exchange, isHandshake: boolean): void;
   /** Headers of the handshake response alone (the cookie). */
@@ -179,7 +183,7 @@ export class PollingTransport extends Transport implements Flushable {
 
   private onPoll(exchange: Exchange): void {
     if (this.poll !== null) {
-      exchange.respond(400, null, "");
+      exchange.respond(this.settings.overlapStatus, null, "");
       this.owner?.onTransportError("overlap from client");
       return;
     }
@@ -203,7 +207,7 @@ export class PollingTransport extends Transport implements Flushable {
 
   private onPost(exchange: Exchange): void {
     if (this.post !== null) {
-      exchange.respond(400, null, "");
+      exchange.respond(this.settings.overlapStatus, null, "");
       const first = this.post;
       this.post = null;
       this.owner?.onTransportError("data request overlap from client");
@@ -228,7 +232,7 @@ export class PollingTransport extends Transport implements Flushable {
       if (isCurrent) this.owner?.onTransportError("data request connection closed prematurely");
       return;
     }
-    if (outcome === "too large") return exchange.respond(413, null, "");
+    if (outcome === "too large" || outcome === "no length") return this.refuseBody(exchange, outcome);
     if (!isCurrent) return exchange.destroy();
     try {
       this.deliver(isBinary ? body : body.toString("utf8"));
@@ -238,6 +242,12 @@ export class PollingTransport extends Transport implements Flushable {
       this.settings.decorateHeaders(headers, exchange, false);
       exchange.respond(200, headers, "ok");
     }
+  }
+
+  private refuseBody(exchange: Exchange, outcome: "too large" | "no length"): void {
+    exchange.respond(outcome === "too large" ? 413 : 411, null, "");
+    if (!this.settings.endsOnFlawedBody) return;
+    this.owner?.onTransportError(outcome === "too large" ? "payload too large" : "content-length header required");
   }
 
   private deliver(body: string | Buffer): void {

@@ -1,0 +1,61 @@
+// What of uWebSockets.js (version 20) is used here; the library itself is brought by the user, inside his app.
+
+/** A text or bytes. */
+export type Bytes = string | ArrayBuffer | Uint8Array;
+
+/** A request; may be touched only while its handler runs. */
+export interface UwsHttpRequest {
+  getUrl(): string;
+  getQuery(): string | undefined;
+  getCaseSensitiveMethod(): string;
+  /** Empty when there is none. */
+  getHeader(lowerCaseName: string): string;
+  forEach(callback: (name: string, value: string) => void): void;
+  setYield(isUnhandled: boolean): unknown;
+}
+
+/** A response; may be touched until it ended or was aborted, and between two handlers only inside `cork`. */
+export interface UwsHttpResponse {
+  writeStatus(status: string): this;
+  writeHeader(name: string, value: string): this;
+  end(body?: Bytes): this;
+  close(): this;
+  cork(write: () => void): this;
+  onAborted(listener: () => void): this;
+  onData(listener: (chunk: ArrayBuffer, isLast: boolean) => void): this;
+  getRemoteAddressAsText(): ArrayBuffer;
+  upgrade(userData: object, key: string, protocol: string, extensions: string, context: unknown): void;
+}
+
+/** A WebSocket; may be touched until its `close` event. */
+export interface UwsWebSocket {
+  /** 1: taken, 0: waits for the peer, 2: dropped. */
+  send(message: Bytes, isBinary?: boolean, compress?: boolean): number;
+  cork(write: () => void): this;
+  end(code?: number, reason?: string): void;
+  close(): void;
+  /** Bytes that the system has not taken, without those of the cork. */
+  getBufferedAmount(): number;
+  getUserData(): object;
+}
+
+/** What happens at the WebSockets of a route. */
+export interface UwsBehavior {
+  compression: number;
+  idleTimeout: number;
+  maxBackpressure: number;
+  maxPayloadLength: number;
+  upgrade(response: UwsHttpResponse, request: UwsHttpRequest, context: unknown): void;
+  open(ws: UwsWebSocket): void;
+  message(ws: UwsWebSocket, data: ArrayBuffer, isBinary: boolean): void;
+  ping(ws: UwsWebSocket): void;
+  drain(ws: UwsWebSocket): void;
+  close(ws: UwsWebSocket, code: number): void;
+}
+
+/** An application of uWebSockets.js: what `uWS.App()` and `uWS.SSLApp()` give. */
+export interface TemplatedApp {
+  get(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): unknown;
+  any(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): unknown;
+  ws(pattern: string, behavior: UwsBehavior): unknown;
+}

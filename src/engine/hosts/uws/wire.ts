@@ -1,0 +1,212 @@
+// The end of the walks "an emit out" and "a broadcast out" on uWebSockets.js, and the first step of "a frame in".
+import { nextTick } from "../../../support/tick";
+import { schedule, unschedule, type Flushable } from "../../flush";
+import type { WireListener } from "../../host";
+import { limitError } from "../../limits";
+import type { Prepared } from "../../prepared";
+import type { Wire } from "../../transports/websocket";
+import type { UwsWebSocket } from "./api";
+import { holdCork, mayCork, putOff, type Corkable } from "./cork";
+
+/** What all wires of an engine have in common. */
+export interface UwsWireSettings {
+  /** Pings that may wait for their pong. */
+  readonly maxQueuedPongs: number;
+  /** Write at each push instead of at the end of the tick. */
+  readonly writesAtOnce: boolean;
+  /** Bytes that are handed to the library at a time. */
+  readonly handedBytes: number;
+  /** Bytes from which a packet is compressed; null where the route has no compression. */
+  readonly compressFrom: number | null;
+}
+
+/**
+ * A WebSocket of uWebSockets.js. What the peer doesn't take waits in the session's queue: the library, which would drop what is
+ * too much for it, is handed more only once it has got rid of everything.
+ *
+ *     idle --push--> pending --end of tick: sent--> idle          (the system took all)
+ *                                              \--> blocked --drained--> pending or idle
+ *     any --end, close, peer gone--> closed
+ */
+export class UwsWire implements Wire, Flushable, Corkable {
+  listener: WireListener | null;
+  isScheduled: boolean;
+  private readonly ws: UwsWebSocket;
+  private readonly settings: UwsWireSettings;
+  private state: "idle" | "pending" | "collecting" | "blocked" | "closed";
+  private isEnding: boolean;
+  private first: Prepared | null;
+  private more: Prepared[] | null;
+  private pendingBytes: number;
+  private handedBytes: number;
+  private queuedPongs: number;
+
+  constructor(ws: UwsWebSocket, settings: UwsWireSettings) {
+    this.listener = null;
+    this.isScheduled = false;
+    this.ws = ws;
+    this.settings = settings;
+    this.state = "idle";
+    this.isEnding = false;
+    this.first = null;
+    this.more = null;
+    this.pendingBytes = 0;
+    this.handedBytes = 0;
+    this.queuedPongs = 0;
+  }
+
+  get socket(): UwsWebSocket {
+    return this.ws;
+  }
+
+  get isIdle(): boolean {
+    return this.state === "idle";
+  }
+
+  get hasRoom(): boolean {
+    return this.state === "idle" || (this.state === "collecting" && this.pendingBytes < this.settings.handedBytes);
+  }
+
+  get bufferedBytes(): number {
+    return this.pendingBytes + this.waitingBytes;
+  }
+
+  get progress(): number {
+    return this.handedBytes - this.waitingBytes;
+  }
+
+  push(packet: Prepared): void {
+    if (this.state === "closed") return;
+    this.pendingBytes += packet.size;
+    if (this.first === null) this.first = packet;
+    else if (this.more === null) this.more = [packet];
+    else this.more.push(packet);
+    if (this.state !== "idle") return;
+    this.state = "pending";
+    schedule(this);
+    if (this.settings.writesAtOnce) this.write();
+  }
+
+  /** The end of the tick: takes what has queued up above meanwhile, and sends all of it. */
+  flushScheduled(): void {
+    if (this.state !== "pending") return;
+    if (mayCork(this)) return this.advance();
+    this.state = "collecting";
+    this.listener?.onWireReady();
+    if ((this.state as string) !== "collecting") return; // closed meanwhile
+    this.state = "pending";
+    if (this.more === null)
+      this.advance(); // one message is one system call, corked or not
+    else putOff(this);
+  }
+
+  /** @internal */
+  writeLate(): void {
+    if (this.state === "pending") this.advance();
+  }
+
+  /** Sends what is pending now, as part of the handshake's response. */
+  flush(): void {
+    unschedule(this);
+    if (this.state === "pending") this.advance();
+  }
+
+  close(onClosed: () => void): void {
+    this.write();
+    if (this.state !== "closed") {
+      this.isEnding = true;
+      this.ws.end(); // the rest of what was sent goes first
+    }
+    onClosed();
+  }
+
+  terminate(): void {
+    if (this.state === "closed") return;
+    this.isEnding = true;
+    this.ws.close();
+  }
+
+  // -- events of the WebSocket -----------------------------------------------------------------------
+
+  /** Hot: once per message. @internal */
+  onMessage(data: ArrayBuffer, isBinary: boolean): void {
+    holdCork(this);
+    if (isBinary)
+      this.listener?.onWireBinary(Buffer.from(data.slice(0))); // theirs is taken back when this returns
+    else this.listener?.onWireText(Buffer.from(data).toString());
+  }
+
+  /** The library has answered it; pongs to a peer that doesn't read are counted. @internal */
+  onPing(): void {
+    if (this.waitingBytes === 0) {
+      this.queuedPongs = 0;
+      return;
+    }
+    const { maxQueuedPongs } = this.settings;
+    if (++this.queuedPongs <= maxQueuedPongs) return;
+    const what = "pings unanswered, since the client doesn't read (queuedPongs)";
+    this.listener?.onWireError(limitError("RC_ERR_QUEUED_PONGS", what, maxQueuedPongs, this.queuedPongs));
+  }
+
+  /** @internal */
+  onDrain(): void {
+    holdCork(this);
+    if (this.state === "blocked" && this.waitingBytes === 0) this.advance();
+  }
+
+  /** Comes at once when we end it; then it is told later, as with a connection that takes its time to close. @internal */
+  onClose(): void {
+    this.state = "closed";
+    this.first = this.more = null;
+    this.pendingBytes = 0;
+    unschedule(this);
+    if (this.isEnding) nextTick(tellClosed, this);
+    else this.listener?.onWireClose();
+  }
+
+  // -- sending ---------------------------------------------------------------------------------------
+
+  private get waitingBytes(): number {
+    return this.state === "closed" ? 0 : this.ws.getBufferedAmount();
+  }
+
+  private advance(): void {
+    for (;;) {
+      this.state = "collecting";
+      if (this.pendingBytes < this.settings.handedBytes) this.listener?.onWireReady();
+      if (this.state !== "collecting") return; // closed meanwhile
+      if (this.waitingBytes > 0) {
+        this.state = "blocked"; // what is pending stays here
+        return;
+      }
+      if (this.first === null) break;
+      this.write();
+      if ((this.state as string) === "closed") return;
+    }
+    this.state = "idle";
+    this.listener?.onWireWritten();
+  }
+
+  private write(): void {
+    const { first, more } = this;
+    if (first === null || this.state === "closed") return;
+    this.first = this.more = null;
+    this.pendingBytes = 0;
+    if (more === null) return this.send(first);
+    this.ws.cork(() => {
+      this.send(first);
+      for (const packet of more) this.send(packet);
+    });
+  }
+
+  private send(packet: Prepared): void {
+    const payload = packet.toPayload();
+    const { compressFrom } = this.settings;
+    this.handedBytes += payload.length;
+    this.ws.send(payload, typeof packet.data === "object", compressFrom !== null && packet.compress && packet.size >= compressFrom);
+  }
+}
+
+function tellClosed(wire: UwsWire): void {
+  wire.listener?.onWireClose();
+}
