@@ -62,7 +62,7 @@ export class Server<
   _nsps: Map<string, Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
   private readonly opts: Partial<ServerOptions>;
   /** @internal Same as `engine`, under the name older programs know. */
-  eio: Engine | undefined;
+  eio: Engine | UwsEngine | undefined;
   /** @internal */ readonly _parser: typeof DEFAULT_PARSER;
   /** @internal */ readonly _recovery: Recovery | null;
   /** @internal */ readonly _limits: Limits;
@@ -215,6 +215,7 @@ export class Server<
     debug("creating a uWebSockets.js engine for the path %s", options.path);
     const engine = new UwsEngine(options);
     engine.attach(app, options);
+    this.eio = engine;
     if (this._serveClient) routeClientFiles(app, [...new Set([this._path, pathOf(options.path)])], options.cors);
     this.bind(engine);
   }

@@ -4,9 +4,13 @@ import { createServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { createSecureServer } from "node:http2";
 import { engine as engineModule, Server } from "./target.js";
+import { createApp } from "../uws/app.js";
 import { within } from "./wait.js";
 
 const fixture = (name) => readFileSync(new URL(`./fixtures/${name}`, import.meta.url));
+
+/** What servers listen on by default: Node's HTTP server, or uWebSockets.js with the environment variable TEST_HOST=uws. */
+const defaultHost = process.env.TEST_HOST === "uws" ? { uws: true } : {};
 
 /** A self-signed certificate for localhost and 127.0.0.1. */
 export const tlsFixture = { key: fixture("key.pem"), cert: fixture("cert.pem") };
@@ -19,7 +23,8 @@ export const tlsFixture = { key: fixture("key.pem"), cert: fixture("cert.pem") }
  *                 `attach(httpServer, options)`: builds the server by hand and returns it
  * @returns        `{ io, httpServer, port, url }`
  */
-export async function startServer(t, options = {}, host = {}) {
+export async function startServer(t, options = {}, host = defaultHost) {
+  if (host.uws) return startOnUws(t, options);
   const { httpServer, scheme } = createHost(host);
   const io = host.attach ? await host.attach(httpServer, options) : new Server(httpServer, options);
   const port = await listen(t, httpServer, () => io.close());
@@ -31,12 +36,29 @@ export async function startServer(t, options = {}, host = {}) {
  * @param host  as for `startServer`; `attach: false` leaves the attaching to the test
  * @returns     `{ engine, httpServer, port, url }`
  */
-export async function startEngine(t, options = {}, host = {}) {
+export async function startEngine(t, options = {}, host = defaultHost) {
+  if (host.uws) return startEngineOnUws(t, options);
   const { httpServer, scheme } = createHost(host);
   const engine = new engineModule.Server(options);
   if (host.attach !== false) engine.attach(httpServer, options);
   const port = await listen(t, httpServer, () => engine.close());
   return { engine, httpServer, port, url: `${scheme}://127.0.0.1:${port}` };
+}
+
+async function startOnUws(t, options) {
+  const { app, listen } = await createApp();
+  const io = new Server(options);
+  io.attachApp(app, options);
+  const port = await listen(t, () => io.close());
+  return { io, app, port, url: `http://127.0.0.1:${port}` };
+}
+
+async function startEngineOnUws(t, options) {
+  const { app, listen } = await createApp();
+  const engine = new engineModule.uServer(options);
+  engine.attach(app, options);
+  const port = await listen(t, () => engine.close());
+  return { engine, app, port, url: `http://127.0.0.1:${port}` };
 }
 
 /** Starts a plain HTTP server of the test's own; its left-over sockets are destroyed when the test ends. */

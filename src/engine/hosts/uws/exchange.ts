@@ -231,6 +231,7 @@ export class UwsResponse extends StandInResponse {
     if (status !== undefined) this.statusCode = status;
     const headers = rest[rest.length - 1] as ResponseHeaders | undefined;
     if (typeof headers === "object") for (const name in headers) this.setHeader(name, headers[name]);
+    this.headersSent = true; // nothing leaves before the end, but from here on the head stays as it is
     return this;
   }
 
@@ -240,7 +241,9 @@ export class UwsResponse extends StandInResponse {
   }
 
   write(chunk: unknown): boolean {
-    if (!this.writableEnded) this.chunks.push(bytesOf(chunk));
+    if (this.writableEnded) return true;
+    if (!this.headersSent) this.writeHead(this.statusCode);
+    this.chunks.push(bytesOf(chunk));
     return true;
   }
 
@@ -248,10 +251,11 @@ export class UwsResponse extends StandInResponse {
     if (this.writableEnded) return this;
     if (body !== undefined && body !== null && typeof body !== "function") this.chunks.push(bytesOf(body));
     if (!this.headersSent) this.writeHead(this.statusCode); // perhaps wrapped by a middleware that adds headers at the last moment
-    this.writableEnded = this.headersSent = true;
+    this.writableEnded = true;
     const { chunks } = this;
     this.chunks = [];
-    this.exchange.write(this.statusCode, this.toHeaders(), chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+    if (this.statusCode === 101) this.exchange.destroy(); // a middleware refuses an upgrade
+    else this.exchange.write(this.statusCode, this.toHeaders(), chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
     return this;
   }
 

@@ -217,7 +217,6 @@ export class UwsServer extends BaseServer {
   private upgradeHeaders(request: EngineRequest, response: UwsResponse | null): ResponseHeaders {
     response?.writeHead(101);
     const headers: ResponseHeaders = response === null ? {} : response.toHeaders();
-    if (response !== null) response.headersSent = true;
     this.decorateHeaders(headers, request, !request._query["sid"]);
     for (const name in headers) checkHeader(name, headers[name]);
     return headers;
