@@ -1,7 +1,8 @@
 /**
  * Runs test families: `node scripts/test.mjs [--node <binary>] [--only <part of a file name>] [families…]`, all of them when none is named;
  * `heavy` stands for those that need services, browsers or installs, `fast` for the others.
- * A family is a folder test/<family>/ with `*.test.js` files; its own package.json, when there is one, is installed first.
+ * A family is a folder test/<family>/ with `*.test.js` files; its own package.json, when there is one, is installed first,
+ * and its own setup.mjs, when there is one, is run after that.
  * Ends with `N passed, N failed` over all families, and with exit code 1 when a test failed or none ran.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -13,7 +14,11 @@ import { parseArgs } from "node:util";
 import { root } from "./doors.mjs";
 
 /** Families that start browsers, databases or installs: few files at a time, long time-outs. */
-const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "third-party"]);
+const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "third-party", "uws"]);
+/** Installs of other families that a family uses as well. */
+const alsoUses = { interop: ["uws"] };
+/** The only Node.js line for which a family's packages have binaries; on others the family, or the part of another that needs it, is left out. */
+const nodeLine = { uws: 20 };
 /** A file whose event loop never ends would hold the run for ever. */
 const familyLimitMs = 10 * 60_000;
 const testRoot = join(root, "test");
@@ -60,7 +65,12 @@ async function runFamily(family) {
   const files = testFiles(family);
   console.log(`\n── ${family}: ${files.length} file${files.length === 1 ? "" : "s"}`);
   if (files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
-  if (!installFamily(family)) return { passed: 0, failed: 1, skipped: 0 };
+  if (!hasNodeFor(family)) {
+    console.log(`── ${family}: left out, its packages have binaries for Node.js ${nodeLine[family]} alone`);
+    return { passed: 0, failed: 0, skipped: files.length };
+  }
+  for (const other of alsoUses[family] ?? []) if (hasNodeFor(other) && !installFamily(other)) return { passed: 0, failed: 1, skipped: 0 };
+  if (!installFamily(family) || !setUpFamily(family)) return { passed: 0, failed: 1, skipped: 0 };
 
   const directory = mkdtempSync(join(tmpdir(), "roomcast-test-"));
   const countsFile = join(directory, "counts.json");
@@ -71,6 +81,12 @@ async function runFamily(family) {
   if (status !== 0 && counts.failed === 0) counts.failed = 1;
   console.log(`── ${family}: ${counts.passed} passed, ${counts.failed} failed in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   return counts;
+}
+
+function hasNodeFor(family) {
+  if (!(family in nodeLine)) return true;
+  const version = options.node ? spawnSync(options.node, ["--version"], { encoding: "utf8" }).stdout : process.version;
+  return version.startsWith(`v${nodeLine[family]}.`);
 }
 
 function runNode(family, files, countsFile) {
@@ -135,4 +151,13 @@ function installFamily(family) {
   mkdirSync(join(directory, "node_modules"), { recursive: true });
   writeFileSync(stamp, wanted);
   return true;
+}
+
+/** Runs test/<family>/setup.mjs: what must be fresh on every run, unlike an install. */
+function setUpFamily(family) {
+  const file = join(testRoot, family, "setup.mjs");
+  if (!existsSync(file)) return true;
+  const { status } = spawnSync(process.execPath, [file], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+  if (status !== 0) console.error(`   test/${family}: setup.mjs failed`);
+  return status === 0;
 }

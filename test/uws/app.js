@@ -9,6 +9,15 @@ export function loadUws() {
   return require("uwebsockets");
 }
 
+/** Whether there is a binary for this Node.js. */
+export function hasUws() {
+  try {
+    return loadUws() !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Makes an app.
  * @param options  of `SSLApp`; null for plain HTTP
@@ -17,10 +26,10 @@ export function loadUws() {
 export async function createApp(options = null) {
   const uws = loadUws();
   const app = options === null ? uws.App() : uws.SSLApp(options);
-  const listen = async (t, close = () => {}) => {
+  const listen = async (t, close = () => {}, port = 0) => {
     const token = await within(
       new Promise((resolve, reject) => {
-        app.listen("127.0.0.1", 0, (listening) => (listening ? resolve(listening) : reject(new Error("uWebSockets.js cannot listen"))));
+        app.listen("127.0.0.1", port, (listening) => (listening ? resolve(listening) : reject(new Error("uWebSockets.js cannot listen"))));
       }),
       "uWebSockets.js to listen",
     );

@@ -55,7 +55,8 @@ export interface UwsBehavior {
 
 /** An application of uWebSockets.js: what `uWS.App()` and `uWS.SSLApp()` give. */
 export interface TemplatedApp {
-  get(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): unknown;
-  any(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): unknown;
-  ws(pattern: string, behavior: UwsBehavior): unknown;
+  get(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): this;
+  post(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): this;
+  any(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): this;
+  ws(pattern: string, behavior: UwsBehavior): this;
 }

@@ -254,9 +254,17 @@ export class UwsResponse extends StandInResponse {
     this.writableEnded = true;
     const { chunks } = this;
     this.chunks = [];
-    if (this.statusCode === 101) this.exchange.destroy(); // a middleware refuses an upgrade
+    if (this.statusCode === 101) this.cut();
     else this.exchange.write(this.statusCode, this.toHeaders(), chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
     return this;
+  }
+
+  /** A middleware refuses an upgrade, and says no status. */
+  private cut(): void {
+    this.finished = true;
+    this.emit("finish");
+    this.exchange.destroy();
+    this.emit("close");
   }
 
   /** @internal */

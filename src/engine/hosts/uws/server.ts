@@ -83,7 +83,8 @@ export class UwsServer extends BaseServer {
     this.wireSettings.compressFrom = compression === 0 ? null : ((deflate || {}).threshold ?? 1024);
     this.isEncrypted = app.constructor.name.includes("SSL");
     const path = resolvePath(options);
-    app.any(path, (res, req) => this.onRequest(res, req));
+    const handler = (res: UwsHttpResponse, req: UwsHttpRequest): void => this.onRequest(res, req);
+    app.get(path, handler).post(path, handler).any(path, handler); // `any` alone would come behind an application's get("/*")
     if (!this.opts.transports.includes("websocket")) return;
     const maxMessageBytes = Number(this.opts.maxHttpBufferSize);
     app.ws(path, {
