@@ -1,64 +1,30 @@
-/** The official adapters, each with its backend; `(index) => adapter factory` of a node. */
+/** The official adapters over services that were started for this file. */
 import { createRequire } from "node:module";
 import { closeLater, startPostgres, startRedis } from "./services.js";
 
 const require = createRequire(import.meta.url);
+const { adapters, baseClass, postgresPool } = require("./adapters.cjs");
 
-async function redisClient(url) {
-  const client = require("redis").createClient({ url });
-  client.on("error", () => {}); // the server ends before its clients do
-  await client.connect();
-  closeLater(() => client.close());
-  return client;
-}
+const starters = { redis: startRedis, postgres: startPostgresWithTable };
 
-function ioredisClient(url) {
-  const { Redis } = require("ioredis");
-  const client = new Redis(url, { lazyConnect: false });
-  client.on("error", () => {});
-  closeLater(() => client.disconnect());
-  return client;
-}
-
-/** Starts Redis; gives the adapters on it. */
-export async function redisBackends() {
-  const url = await startRedis();
-  const redis = require("@socket.io/redis-adapter");
-  const streams = require("@socket.io/redis-streams-adapter");
-  return {
-    url,
-    backends: [
-      {
-        name: "@socket.io/redis-adapter with redis",
-        makeAdapter: async () => redis.createAdapter(await redisClient(url), await redisClient(url)),
-      },
-      {
-        name: "@socket.io/redis-adapter with ioredis",
-        makeAdapter: async () => redis.createAdapter(ioredisClient(url), ioredisClient(url), { key: "io" }),
-      },
-      {
-        name: "@socket.io/redis-adapter, sharded",
-        makeAdapter: async () => redis.createShardedAdapter(await redisClient(url), await redisClient(url)),
-      },
-      {
-        name: "@socket.io/redis-streams-adapter",
-        makeAdapter: async () => streams.createAdapter(await redisClient(url), { blockTimeInMs: 200 }),
-      },
-    ],
-  };
-}
-
-/** Starts PostgreSQL; gives the adapter on it. */
-export async function postgresBackend() {
+async function startPostgresWithTable() {
   const connection = await startPostgres();
-  const { Pool } = require("pg");
-  const pool = () => {
-    const made = new Pool(connection);
-    made.on("error", () => {});
-    closeLater(() => made.end());
-    return made;
-  };
-  await pool().query("CREATE TABLE socket_io_attachments (id bigserial UNIQUE, created_at timestamptz DEFAULT NOW(), payload bytea)");
-  const { createAdapter } = require("@socket.io/postgres-adapter");
-  return { name: "@socket.io/postgres-adapter", makeAdapter: () => createAdapter(pool(), { errorHandler: () => {} }) };
+  const pool = postgresPool(connection, closeLater);
+  await pool.query("CREATE TABLE socket_io_attachments (id bigserial UNIQUE, created_at timestamptz DEFAULT NOW(), payload bytea)");
+  return connection;
+}
+
+/**
+ * Starts what the adapters need.
+ * @param isWanted  which of them, by name
+ * @returns         a list of `{ name, connection, makeAdapter(base, closeLater), baseClass }`
+ */
+export async function startBackends(isWanted = () => true) {
+  const wanted = Object.entries(adapters).filter(([name]) => isWanted(name));
+  const connections = new Map();
+  for (const service of new Set(wanted.map(([, adapter]) => adapter.service))) connections.set(service, await starters[service]());
+  return wanted.map(([name, { service, make }]) => {
+    const connection = connections.get(service);
+    return { name, connection, makeAdapter: (base, closeLater) => make(connection, base, closeLater), baseClass };
+  });
 }

@@ -7,16 +7,21 @@ import { isReference, Server } from "../support/target.js";
 
 const require = createRequire(import.meta.url);
 
+/** Three nodes of roomcast. */
+export const ALL_OURS = ["roomcast", "roomcast", "roomcast"];
+
 /**
  * Starts servers and connects one client to each.
- * @param makeAdapter  `(index) => adapter factory of this node`
- * @param kinds        for each node `roomcast`, or `socket.io` for the original
- * @returns            `{ servers, sockets, clients }`, by node; every node knows all others
+ * @param backend  as `startBackends` gives it
+ * @param kinds    for each node `roomcast`, or `socket.io` for the original
+ * @param bases    for each node the base class of its adapter: `own` or `ours`
+ * @returns        `{ servers, sockets, clients, nodes }`, by node; every node knows all others
  */
-export async function startNodes(t, makeAdapter, { kinds = ["roomcast", "roomcast", "roomcast"], options = {} } = {}) {
+export async function startNodes(t, backend, { kinds = ALL_OURS, bases = kinds.map(() => "own"), options = {}, client = {} } = {}) {
   const nodes = [];
+  const closers = [];
   for (const [index, kind] of kinds.entries()) {
-    const adapter = await makeAdapter(index);
+    const adapter = await backend.makeAdapter(bases[index], (close) => closers.push(close));
     const attach = (httpServer, given) => {
       if (kind === "roomcast") {
         assert.equal(isReference, false);
@@ -27,13 +32,15 @@ export async function startNodes(t, makeAdapter, { kinds = ["roomcast", "roomcas
     };
     nodes.push(await startServer(t, { adapter, ...options }, { attach }));
   }
+  t.after(() => Promise.all(closers.map((close) => close()))); // after the servers, whose adapters say goodbye; backends bear few clients
   const servers = nodes.map(({ io }) => io);
+  for (const [index, io] of servers.entries()) assert.ok(io.of("/").adapter instanceof backend.baseClass(bases[index]));
   await Promise.all(servers.map((io) => discovered(io.of("/").adapter, kinds.length)));
   const sockets = [];
   const clients = [];
   for (const node of nodes) {
     const admitted = once(node.io, "connection");
-    clients.push(await connect(t, node.url));
+    clients.push(await connect(t, node.url, "/", { auth: { node: nodes.indexOf(node) }, ...client }));
     const [socket] = await admitted;
     sockets.push(socket);
   }
