@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Bed, Load, startServer } from "./lib/bed.mjs";
-import { describeMachine, writeReport } from "./lib/report.mjs";
+import { describeMachine, number, writeReport } from "./lib/report.mjs";
 import { chooseServers, currentLongTermNode, hasUws, installRivals, SERVERS } from "./lib/servers.mjs";
 import { summary } from "./lib/stats.mjs";
 import { scenarios } from "./load/scenarios.mjs";
@@ -167,11 +167,11 @@ function print({ scenario, figure, per, byServer }) {
       continue;
     }
     const { median, min, max, perSecond, saturation, loadBusy, p50, p99 } = figures;
-    const words = [`${show(median)} (${show(min)}–${show(max)})`.padEnd(28)];
+    const words = [`${number(median)} (${number(min)}–${number(max)})`.padEnd(28)];
     words.push((base === undefined || median === 0 ? "" : `${(base / median).toFixed(2)}x`).padEnd(8));
     if (perSecond !== undefined) {
       words.push(`${Math.round(perSecond)}/s, server ${percent(saturation)} busy, load ${percent(loadBusy)}`);
-      if (p99 !== undefined) words.push(`p50 ${show(p50)} p99 ${show(p99)} µs`);
+      if (p99 !== undefined) words.push(`p50 ${number(p50)} p99 ${number(p99)} µs`);
     }
     console.log(`  ${name.padEnd(18)} ${words.join(" ")}`);
   }
@@ -179,9 +179,4 @@ function print({ scenario, figure, per, byServer }) {
 
 function percent(share) {
   return `${Math.round(share * 100)} %`;
-}
-
-function show(value) {
-  if (Math.abs(value) >= 1000) return value.toFixed(0);
-  return value.toFixed(Math.abs(value) >= 100 ? 1 : 2);
 }

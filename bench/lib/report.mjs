@@ -1,4 +1,187 @@
-export function describeMachine({ version }) {
-  return { summary: version };
+// What is written down: results as data, as a table, as a chart, and the README's section.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { arch, availableParallelism, totalmem, type } from "node:os";
+import { join } from "node:path";
+import { canPin } from "./child.mjs";
+import { dotChart } from "./svg.mjs";
+
+const root = new URL("../../", import.meta.url).pathname;
+export const RESULTS = join(root, "bench/results");
+const BASE = "socket.io";
+const START = "<!-- bench:start -->";
+const END = "<!-- bench:end -->";
+
+/** The machine in general words, and the versions that were run. */
+export function describeMachine({ version, serverCore, loadCores }) {
+  const gibibytes = Math.round(totalmem() / 2 ** 30);
+  const versions = {};
+  for (const [name, path] of [
+    ["socket.io", "bench/node_modules/socket.io"],
+    ["engine.io", "bench/node_modules/engine.io"],
+    ["ws", "bench/node_modules/ws"],
+    ["uwebsockets", "bench/uws/node_modules/uwebsockets"],
+  ]) {
+    const file = join(root, path, "package.json");
+    if (existsSync(file)) versions[name] = JSON.parse(readFileSync(file, "utf8")).version;
+  }
+  const kind = `${availableParallelism()} cores (${arch()}), ${gibibytes} GiB, ${type()}`;
+  const pinned = canPin
+    ? `server on core ${serverCore}, load generators on core${loadCores.length > 1 ? "s" : ""} ${loadCores.join(", ")}`
+    : "processes not pinned to cores";
+  const packages = Object.entries(versions).map(([name, number]) => `${name} ${number}`);
+  const date = new Date().toISOString().slice(0, 10);
+  const summary = `Node.js ${version}; ${kind}; ${pinned}; loopback; ${packages.join(", ")}; ${date}`;
+  return { version, kind, pinned, versions, date, summary };
 }
-export function writeReport() {}
+
+/** Writes data, table and chart; scenarios that were not run this time keep what an earlier run found on the same Node.js line. */
+export function writeReport(report) {
+  mkdirSync(RESULTS, { recursive: true });
+  const name = `node-${report.machine.version.slice(1).split(".")[0]}`;
+  const file = join(RESULTS, `${name}.json`);
+  const merged = existsSync(file) ? mergeReports(JSON.parse(readFileSync(file, "utf8")), report) : report;
+  writeFileSync(file, JSON.stringify(merged, null, 1) + "\n");
+  writeFileSync(join(RESULTS, `${name}.md`), markdown(merged, name));
+  writeFileSync(join(RESULTS, `${name}.svg`), chart(merged));
+  writeReadme();
+  console.log(`\nwritten: bench/results/${name}.json, .md, .svg, and the README's section`);
+}
+
+function mergeReports(old, fresh) {
+  const titles = new Map(fresh.rows.map((row) => [key(row), row]));
+  const rows = old.rows.map((row) => {
+    const newer = titles.get(key(row));
+    titles.delete(key(row));
+    return newer === undefined ? row : { ...newer, byServer: { ...row.byServer, ...newer.byServer } };
+  });
+  const servers = [...old.servers, ...fresh.servers.filter(({ name }) => !old.servers.some((server) => server.name === name))];
+  return { ...fresh, servers, rows: [...rows, ...titles.values()] };
+}
+
+const key = ({ scenario }) => scenario.replace(/ \(\d+ per second\)$/, "");
+
+const ratioOf = (row, name) => {
+  const base = row.byServer[BASE]?.median;
+  const own = row.byServer[name]?.median;
+  return base > 0 && own > 0 ? base / own : undefined;
+};
+
+function chart(report) {
+  const rows = report.rows
+    .map((row) => ({
+      label: row.scenario,
+      dots: Object.fromEntries(report.servers.map(({ name }) => [name, ratioOf(row, name)]).filter(([, ratio]) => ratio !== undefined)),
+    }))
+    .filter(({ dots }) => Object.keys(dots).length > 1);
+  return dotChart({
+    title: `How many times less than ${BASE} (right is better), Node.js ${report.machine.version}`,
+    servers: report.servers,
+    rows,
+  });
+}
+
+const unitOf = ({ figure, per }) => [figure, per].filter((word) => word !== "").join(" per ");
+
+export function number(value) {
+  if (value === undefined || value === null) return "–";
+  if (Math.abs(value) >= 1000) return String(Math.round(value));
+  return value.toFixed(Math.abs(value) >= 100 ? 1 : 2);
+}
+
+function cell(row, name) {
+  const figures = row.byServer[name];
+  if (figures === undefined) return "";
+  if (figures.failed !== undefined) return "failed";
+  const ratio = name === BASE ? undefined : ratioOf(row, name);
+  return number(figures.median) + (ratio === undefined ? "" : ` (${ratio.toFixed(2)}×)`);
+}
+
+function markdown(report, name) {
+  const { machine, servers, rows } = report;
+  const lines = [
+    `# Measured on Node.js ${machine.version}`,
+    "",
+    `${machine.kind}; ${machine.pinned}; loopback; ${Object.entries(machine.versions)
+      .map(([pack, version]) => `${pack} ${version}`)
+      .join(", ")}; ${machine.date}.`,
+    `${report.rounds} rounds in turns, warm-up ${report.warmupMs} ms per turn, scale ${report.scale}. A figure in µs is the server's CPU time (user + system) per unit, the median of the`,
+    `rounds; in brackets how many times less it is than that of ${BASE}. What the servers and scenarios are: [docs/performance.md](../../docs/performance.md).`,
+    "",
+    `![How many times less than ${BASE}](${name}.svg)`,
+    "",
+    `| scenario | unit | ${servers.map(({ title }) => title).join(" | ")} |`,
+    `|---|---|${servers.map(() => "--:").join("|")}|`,
+    ...rows.map((row) => `| ${row.scenario} | ${unitOf(row)} | ${servers.map((server) => cell(row, server.name)).join(" | ")} |`),
+    "",
+    "## Details",
+    "",
+    "`busy` is CPU time by wall time: of the server's process, and of the busiest load generator. Latencies are in µs.",
+  ];
+  for (const row of rows) {
+    lines.push(
+      "",
+      `### ${row.scenario}`,
+      "",
+      `| server | ${unitOf(row)} | least – most | units per second | server busy | load busy | p50 | p99 |`,
+      "|---|--:|--:|--:|--:|--:|--:|--:|",
+    );
+    for (const { name: server, title } of servers) {
+      const figures = row.byServer[server];
+      if (figures === undefined) continue;
+      if (figures.failed !== undefined) {
+        lines.push(`| ${title} | failed: ${figures.failed} | | | | | | |`);
+        continue;
+      }
+      const { min, max, perSecond, saturation, loadBusy, p50, p99 } = figures;
+      const share = (value) => (value === undefined ? "–" : `${Math.round(value * 100)} %`);
+      lines.push(
+        `| ${title} | ${number(figures.median)} | ${number(min)} – ${number(max)} | ${perSecond === undefined ? "–" : Math.round(perSecond)} | ${share(saturation)} | ${share(loadBusy)} | ${number(p50)} | ${number(p99)} |`,
+      );
+    }
+  }
+  return lines.join("\n") + "\n";
+}
+
+/** Puts the results into README.md, between the markers; without markers, as a section of its own before the table of what is run. */
+export function writeReadme() {
+  const section = readmeSection();
+  if (section === null) throw new Error("there are no results in bench/results yet");
+  const file = join(root, "README.md");
+  const text = readFileSync(file, "utf8");
+  const from = text.indexOf(START);
+  const to = text.indexOf(END);
+  const before = text.indexOf("\n## What is run against it");
+  let next;
+  if (from !== -1 && to > from) next = text.slice(0, from) + section + text.slice(to + END.length);
+  else if (before !== -1) next = `${text.slice(0, before)}\n## Measured\n\n${section}\n${text.slice(before)}`;
+  else next = `${text.trimEnd()}\n\n## Measured\n\n${section}\n`;
+  writeFileSync(file, next);
+}
+
+function readmeSection() {
+  const names = ["node-20", "node-22", "node-24", "node-26", "node-28"].filter((name) => existsSync(join(RESULTS, `${name}.json`)));
+  if (names.length === 0) return null;
+  const [first, ...others] = names.map((name) => ({ name, ...JSON.parse(readFileSync(join(RESULTS, `${name}.json`), "utf8")) }));
+  const shown = ["roomcast", "socket.io", "roomcast-uws", "socket.io-uws"].filter((name) =>
+    first.servers.some((server) => server.name === name),
+  );
+  const titles = shown.map((name) => first.servers.find((server) => server.name === name).title);
+  const links = [first, ...others].map(({ name, machine }) => `[Node.js ${machine.version}](bench/results/${name}.md)`);
+  return [
+    START,
+    `\`npm run bench\` on Node.js ${first.machine.version}; ${first.machine.kind}; ${first.machine.pinned}; loopback; ${Object.entries(
+      first.machine.versions,
+    )
+      .map(([name, version]) => `${name} ${version}`)
+      .join(", ")}; ${first.machine.date}.`,
+    `Server CPU time (user + system) per unit, medians of ${first.rounds} rounds in turns; in brackets how many times less than socket.io.`,
+    `Everything, with hand-written servers beside it, latencies and the spread: ${links.join(", ")}; how it is measured: [docs/performance.md](docs/performance.md).`,
+    "",
+    `![How many times less than socket.io](bench/results/${first.name}.svg)`,
+    "",
+    `| scenario | unit | ${titles.join(" | ")} |`,
+    `|---|---|${shown.map(() => "--:").join("|")}|`,
+    ...first.rows.map((row) => `| ${row.scenario} | ${unitOf(row)} | ${shown.map((name) => cell(row, name)).join(" | ")} |`),
+    END,
+  ].join("\n");
+}
