@@ -148,6 +148,7 @@ function figuresOf(parts, isLatency) {
   const cpu = parts.map(({ user, system, units }) => (user + system) / units);
   const middle = (of) => summary(parts.map(of)).median;
   const latencies = parts[0].p99 === null ? {} : { p50: middle(({ p50 }) => p50), p99: middle(({ p99 }) => p99) };
+  if (parts[0].lag !== null) latencies.lag = middle(({ lag }) => lag);
   return {
     ...(isLatency ? summary(parts.map(({ p99 }) => p99)) : summary(cpu)),
     cpu: summary(cpu).median,
@@ -166,12 +167,13 @@ function print({ scenario, figure, per, byServer }) {
       console.log(`  ${name.padEnd(18)} failed: ${figures.failed}`);
       continue;
     }
-    const { median, min, max, perSecond, saturation, loadBusy, p50, p99 } = figures;
+    const { median, min, max, perSecond, saturation, loadBusy, p50, p99, lag } = figures;
     const words = [`${number(median)} (${number(min)}–${number(max)})`.padEnd(28)];
     words.push((base === undefined || median === 0 ? "" : `${(base / median).toFixed(2)}x`).padEnd(8));
     if (perSecond !== undefined) {
       words.push(`${Math.round(perSecond)}/s, server ${percent(saturation)} busy, load ${percent(loadBusy)}`);
       if (p99 !== undefined) words.push(`p50 ${number(p50)} p99 ${number(p99)} µs`);
+      if (lag !== undefined) words.push(`sent late p99 ${number(lag)} µs`);
     }
     console.log(`  ${name.padEnd(18)} ${words.join(" ")}`);
   }

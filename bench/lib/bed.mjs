@@ -26,9 +26,12 @@ export class Load {
         return worker.command(name, own);
       }),
     );
-    const latencies = new Histogram();
-    for (const result of results) latencies.merge(result?.latencies ?? []);
-    return { units: sum(results.map((result) => result?.units ?? 0)), latencies };
+    const merged = (key) => {
+      const all = new Histogram();
+      for (const result of results) all.merge(result?.[key] ?? []);
+      return all;
+    };
+    return { units: sum(results.map((result) => result?.units ?? 0)), latencies: merged("latencies"), lags: merged("lags") };
   }
 
   async cpu() {
@@ -53,6 +56,11 @@ export class Bed {
     this.port = server.ready.port;
     this.settings = settings;
     this.tls = settings.tls ?? false;
+  }
+
+  /** Load comes from the first `count` generators only. */
+  useGenerators(count) {
+    this.load = new Load(this.load.workers.slice(0, count));
   }
 
   scaled(count, least = 1) {
@@ -90,6 +98,7 @@ export class Bed {
       loadBusy: Math.max(...loadAfter.map((cpu, i) => (cpu - loadBefore[i]) / wallUs)),
       p50: result.latencies?.quantile(0.5) ?? null,
       p99: result.latencies?.quantile(0.99) ?? null,
+      lag: result.lags?.quantile(0.99) ?? null,
     };
   }
 

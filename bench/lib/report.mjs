@@ -115,7 +115,8 @@ function markdown(report, name) {
     "",
     "## Details",
     "",
-    "`busy` is CPU time by wall time: of the server's process, and of the busiest load generator. Latencies are in µs.",
+    "`busy` is CPU time by wall time: of the server's process, and of the busiest load generator. Latencies are in µs; `sent late` is the part of the p99",
+    "that the load generators caused themselves: a disturbed machine shows there.",
   ];
   for (const row of rows) {
     lines.push(
@@ -132,10 +133,10 @@ function markdown(report, name) {
         lines.push(`| ${title} | failed: ${figures.failed} | | | | | | |`);
         continue;
       }
-      const { min, max, perSecond, saturation, loadBusy, p50, p99 } = figures;
+      const { min, max, perSecond, saturation, loadBusy, p50, p99, lag } = figures;
       const share = (value) => (value === undefined ? "–" : `${Math.round(value * 100)} %`);
       lines.push(
-        `| ${title} | ${number(figures.median)} | ${number(min)} – ${number(max)} | ${perSecond === undefined ? "–" : Math.round(perSecond)} | ${share(saturation)} | ${share(loadBusy)} | ${number(p50)} | ${number(p99)} |`,
+        `| ${title} | ${number(figures.median)} | ${number(min)} – ${number(max)} | ${perSecond === undefined ? "–" : Math.round(perSecond)} | ${share(saturation)} | ${share(loadBusy)} | ${number(p50)} | ${number(p99)}${lag === undefined ? "" : ` (sent late: ${number(lag)})`} |`,
       );
     }
   }

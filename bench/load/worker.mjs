@@ -110,9 +110,13 @@ const commands = {
     return { units: total * clients.length, latencies: latencies.counts };
   },
 
-  /** Events at a steady rate, whatever the answers do; the delay counts from the moment when the event was due. */
+  /**
+   * Events at a steady rate, whatever the answers do; the delay counts from the moment when the event was due. `lags` tells how
+   * late they were sent: that part isn't the server's.
+   */
   async paced({ perSecond, durationMs }) {
     const latencies = new Histogram();
+    const lags = new Histogram();
     const frame = textFrame('420["echo","hello world"]');
     const total = Math.max(1, Math.round((perSecond * durationMs) / 1000));
     const gap = 1000 / perSecond;
@@ -133,7 +137,9 @@ const commands = {
         const time = now();
         for (; sent < total && start + sent * gap <= time; sent++) {
           const client = clients[sent % clients.length];
-          client.due.push(start + sent * gap);
+          const due = start + sent * gap;
+          client.due.push(due);
+          lags.add((now() - due) * 1000);
           client.socket.write(frame);
         }
         if (sent === total) resolve();
@@ -142,7 +148,7 @@ const commands = {
       turn();
     });
     await inTime(finished, "answers");
-    return { units: total, latencies: latencies.counts };
+    return { units: total, latencies: latencies.counts, lags: lags.counts };
   },
 
   /** Chunks of events without acknowledgement; one echo at the end tells that they were taken. */
