@@ -13,14 +13,18 @@ const program = fileURLToPath(new URL("fixtures/node-cluster.cjs", import.meta.u
  * Starts a primary and its workers.
  * @param kinds     for each worker `roomcast`, or `socket.io` for the original
  * @param bases     for each worker the base class of its adapter: `own` or `ours`
+ * @param adapterOptions  options of @socket.io/cluster-adapter
  * @param method    how @socket.io/sticky balances load
  * @param isSticky  false: no sticky sessions, all workers listen on one port
  * @returns         `{ port, url, news, sessions, call }`: `port` is the primary's, `url` leads through a gate (see below);
  *                  `sessions` is what the primary has heard of (worker by sid); `news` emits `sticky:connection`,
  *                  `sticky:disconnection` and `exit` (of a worker)
  */
-export async function startWorkers(t, { kinds, bases = kinds.map(() => "own"), method = "round-robin", isSticky = true }) {
-  const primary = fork(program, [JSON.stringify({ kinds, bases, method, isSticky })], { serialization: "advanced" });
+export async function startWorkers(
+  t,
+  { kinds, bases = kinds.map(() => "own"), adapterOptions = {}, method = "round-robin", isSticky = true },
+) {
+  const primary = fork(program, [JSON.stringify({ kinds, bases, adapterOptions, method, isSticky })], { serialization: "advanced" });
   t.after(async () => {
     const exited = onceEvent(primary, "exit");
     if (primary.connected) primary.disconnect();
@@ -47,7 +51,7 @@ export async function startWorkers(t, { kinds, bases = kinds.map(() => "own"), m
     const number = calls.size;
     const answered = new Promise((resolve, reject) => calls.set(number, { resolve, reject }));
     primary.send({ isCall: true, number, index, source: String(program), args });
-    return within(answered, `worker ${index} to answer ${program}`);
+    return within(answered, `worker ${index} to answer ${program}`, undefined, 10_000);
   };
   for (const index of kinds.keys()) {
     await eventually(async () => (await call(index, ({ io }) => io.of("/").adapter.serverCount())) === kinds.length, "all workers to meet");

@@ -202,3 +202,19 @@ test(
     );
   },
 );
+
+for (const base of ["own", "ours"]) {
+  test(`misses the answer of a worker that was killed until its heartbeats are missed, ${base} base [MIX-7]`, { timeout }, async (t) => {
+    const adapterOptions = { heartbeatInterval: 500, heartbeatTimeout: 7000 }; // an answer is awaited for 5 s
+    const cluster = await startWorkers(t, { kinds: ALL_OURS, bases: [base, base, base], adapterOptions });
+    for (const index of everyone) await cluster.call(index, ({ io }, index) => void io.on("ask", (answer) => answer(index)), index);
+    const askAll = () =>
+      cluster.call(0, ({ io }) => io.serverSideEmitWithAck("ask").catch(({ message, responses }) => ({ message, responses })));
+    assert.deepEqual((await askAll()).sort(), [1, 2]);
+    const over = once(cluster.news, "exit");
+    process.kill(await cluster.call(2, ({ require }) => require("node:process").pid), "SIGKILL");
+    await over;
+    assert.deepEqual(await askAll(), { message: "timeout reached: missing 1 responses", responses: [1] });
+    assert.deepEqual(await askAll(), [1]);
+  });
+}
