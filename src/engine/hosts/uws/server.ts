@@ -93,7 +93,12 @@ export class UwsServer extends BaseServer {
       maxBackpressure: 0, // never dropped: see UwsWire
       maxPayloadLength: maxMessageBytes > 0 ? Math.min(maxMessageBytes, MAX_PAYLOAD_BYTES) : MAX_PAYLOAD_BYTES,
       upgrade: (res, req, context) => this.onUpgrade(res, req, context),
-      open: (ws) => (ws.getUserData() as Accepted).onOpen(ws),
+      open: (ws) => {
+        const accepted = ws.getUserData() as Accepted;
+        const { onOpen } = accepted;
+        accepted.onOpen = ignore; // it holds the request, and this object lives as long as the WebSocket
+        onOpen(ws);
+      },
       message: (ws, data, isBinary) => (ws as WiredSocket)[kWire]!.onMessage(data, isBinary),
       ping: (ws) => (ws as WiredSocket)[kWire]!.onPing(),
       drain: (ws) => (ws as WiredSocket)[kWire]!.onDrain(),
@@ -296,6 +301,8 @@ function numberOption(name: string, value: unknown, byDefault: number, most: num
   const range = most === Infinity ? "a non-negative number" : `a number from 0 to ${most}`;
   throw new UsageError("RC_ERR_OPTION", `option ${name}: expected ${range}, met ${inspect(value)}`);
 }
+
+function ignore(): void {}
 
 function notAnUpgrade(request: EngineRequest): Refusal {
   return refuse(ERRORS.BAD_REQUEST, { name: "TRANSPORT_MISMATCH", transport: request._query["transport"] });
