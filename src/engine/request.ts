@@ -19,11 +19,11 @@ export class KeptRequest {
   private readonly webSocketKey: string;
 
   constructor(request: Pick<IncomingMessage, "url" | "socket" | "httpVersion" | "rawHeaders" | "headers">) {
-    this.target = request.url!;
-    this.socket = request.socket;
-    this.httpVersion = request.httpVersion;
     const rawHeaders = request.rawHeaders.slice();
     this.webSocketKey = request.headers["sec-websocket-key"] ?? "";
+    this.target = this.webSocketKey === "" ? request.url! : intern(request.url!); // polling clients put the time into each
+    this.socket = request.socket;
+    this.httpVersion = intern(request.httpVersion);
     const at = this.webSocketKey === "" ? -1 : rawHeaders.indexOf(this.webSocketKey);
     if (at !== -1) rawHeaders[at] = KEY_PLACE;
     this.rawHeaders = intern(rawHeaders.join("\n"));

@@ -6,7 +6,7 @@ import { expectApp, UwsServer as UwsEngine, type UwsOptions } from "../engine/ho
 import { resolveLimits, type Limits } from "../engine/limits";
 import type { Session } from "../engine/session";
 import { UsageError } from "../errors";
-import { PacketDecoder, Decoder } from "../protocol/packet-decoder";
+import { PacketDecoder, Decoder, type DecoderOptions } from "../protocol/packet-decoder";
 import { Encoder } from "../protocol/packet-encoder";
 import { isPacketValid, PacketType, protocol } from "../protocol/packet";
 import type { Adapter } from "./adapter";
@@ -69,6 +69,7 @@ export class Server<
   /** @internal Null without `captureRejections`. */
   readonly _listenerErrors: ListenerErrors | null;
   /** @internal */ _connectTimeout: number;
+  private readonly decoderOptions: DecoderOptions;
   private _adapter: AdapterConstructor | undefined;
   private _path: string;
   private _serveClient: boolean;
@@ -105,6 +106,7 @@ export class Server<
     this._adapter = opts.adapter || (this._recovery === null ? MemoryAdapter : SessionAwareAdapter);
     this._parser = (opts.parser as typeof DEFAULT_PARSER | undefined) || DEFAULT_PARSER;
     this.encoder = new this._parser.Encoder();
+    this.decoderOptions = { maxAttachments: this._limits.attachments, maxDepth: this._limits.depth };
     this._nsps = new Map();
     this.parentNsps = new Map();
     this.parentNamespacesFromRegExp = new Map();
@@ -272,13 +274,13 @@ export class Server<
   /** What decodes one connection's messages without an emitter between; null with a parser of the user's. @internal */
   _createDirectDecoder(): PacketDecoder | null {
     if (this._parser !== DEFAULT_PARSER && this._parser.Decoder !== Decoder) return null;
-    return new PacketDecoder({ maxAttachments: this._limits.attachments, maxDepth: this._limits.depth });
+    return new PacketDecoder(this.decoderOptions);
   }
 
   /** What decodes one connection's messages, as the parser describes it. @internal */
   _createDecoder(): PacketSource {
     if (this._parser.Decoder !== Decoder) return new this._parser.Decoder();
-    return new Decoder({ maxAttachments: this._limits.attachments, maxDepth: this._limits.depth });
+    return new Decoder(this.decoderOptions);
   }
 
   // Namespaces
