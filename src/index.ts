@@ -3,6 +3,7 @@ import type { BroadcastOperator } from "./server/broadcast";
 import { Namespace, type ExtendedError } from "./server/namespace";
 import type { DisconnectReason } from "./server/disconnect-reason";
 import type { DefaultEventsMap } from "./server/events";
+import type { ListenerErrorContext } from "./server/listener-errors";
 import type { ServerOptions } from "./server/options";
 import type { RemoteSocket } from "./server/remote-socket";
 import { Server } from "./server/server";
@@ -15,7 +16,7 @@ import type { Event } from "./server/socket-middleware";
  */
 
 export { Server, Namespace, Socket };
-export type { BroadcastOperator, DefaultEventsMap, DisconnectReason, Event, ExtendedError, RemoteSocket, ServerOptions };
+export type { BroadcastOperator, DefaultEventsMap, DisconnectReason, Event, ExtendedError, ListenerErrorContext, RemoteSocket, ServerOptions };
 
 /** Makes a server; takes what the constructor takes, and needs no `new`. */
 function createServer(...args: ConstructorParameters<typeof Server>): Server {
