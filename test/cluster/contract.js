@@ -15,7 +15,7 @@ const bytes = Buffer.from([1, 2, 250]);
 export function declareContract(backend, { kinds = ALL_OURS, bases }) {
   const nodes = kinds.map((kind, index) => (kind === "roomcast" ? `${kind} (${bases[index]} base)` : kind)).join(", ");
   const where = `over ${backend.name}, ${nodes}`;
-  const start = (t) => startNodes(t, backend, { kinds, bases });
+  const start = (t, more) => startNodes(t, backend, { kinds, bases, ...more });
   const declare = (title, ids, run) => test(`${title} ${where} [${ids}]`, { timeout: 60_000 }, run);
 
   declare("broadcasts to every client once, text and binary, from every node", "MIX-1, EX-177, MEM-1", async (t) => {
@@ -63,6 +63,19 @@ export function declareContract(backend, { kinds = ALL_OURS, bases }) {
         [2, 3, 5, 6],
       ],
     );
+  });
+
+  declare("brings volatile events to idle clients, and dates as JSON has them, beside bytes or not", "MIX-2, ENC-3, ENC-4", async (t) => {
+    const { servers, clients } = await start(t, { client: { transports: ["websocket"] } });
+    for (const io of servers) {
+      await fence(io, clients);
+      const heard = Promise.all(clients.map((client) => once(client, "x")));
+      io.volatile.emit("x", new Date(0), { at: new Date(1) });
+      for (const got of await heard) assert.deepEqual(got, ["1970-01-01T00:00:00.000Z", { at: "1970-01-01T00:00:00.001Z" }]);
+      const beside = Promise.all(clients.map((client) => once(client, "y")));
+      io.compress(false).emit("y", new Date(0), bytes);
+      for (const [date, raw] of await beside) assert.deepEqual([date, Buffer.from(raw)], ["1970-01-01T00:00:00.000Z", bytes]);
+    }
   });
 
   declare("collects acknowledgements of all nodes, and what came when one client is silent", "MIX-3", async (t) => {
