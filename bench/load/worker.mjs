@@ -27,13 +27,13 @@ function inTime(work, what) {
   });
 }
 
-/** Runs `start(client, done)` for every client; fails when a client isn't done in time. */
-function each(start) {
+/** Runs `start(client, done)` for every client of `group`; fails when one isn't done in time. */
+function each(group, start) {
   return new Promise((resolve, reject) => {
-    let left = clients.length;
+    let left = group.length;
     if (left === 0) return resolve();
     const timer = setTimeout(
-      () => reject(new Error(`${left} of ${clients.length} clients still wait after ${TIME_LIMIT / 1000} s`)),
+      () => reject(new Error(`${left} of ${group.length} clients still wait after ${TIME_LIMIT / 1000} s`)),
       TIME_LIMIT,
     );
     const done = () => {
@@ -41,7 +41,7 @@ function each(start) {
       clearTimeout(timer);
       resolve();
     };
-    for (const client of clients) start(client, done);
+    for (const client of group) start(client, done);
   });
 }
 
@@ -87,14 +87,15 @@ const commands = {
     clients = [];
   },
 
-  /** Every client sends `count` events, `inFlight` at a time, and waits for each answer. */
-  async echo({ count, inFlight, bytes = 11 }) {
+  /** Every client, or the first `active`, sends `count` events, `inFlight` at a time, and waits for each answer. */
+  async echo({ count, inFlight, bytes = 11, active = Infinity }) {
+    const group = clients.slice(0, active);
     const latencies = new Histogram();
     const text = bytes === 11 ? "hello world" : "hello world ".repeat(bytes / 12);
     const frames = Array.from({ length: 10 }, (_, i) => textFrame(`42${i}["echo","${text}"]`));
     const total = Math.ceil(count / inFlight) * inFlight;
     const batch = Buffer.concat(Array.from({ length: inFlight }, (_, i) => frames[i % 10]));
-    await each((client, done) => {
+    await each(group, (client, done) => {
       let answered = 0;
       let sentAt = now();
       client.onFrame = (_client, data, start) => {
@@ -107,7 +108,7 @@ const commands = {
       };
       client.socket.write(batch);
     });
-    return { units: total * clients.length, latencies: latencies.counts };
+    return { units: total * group.length, latencies: latencies.counts };
   },
 
   /**
@@ -155,7 +156,7 @@ const commands = {
   async ingest({ chunks, perChunk }) {
     const chunk = Buffer.concat(Array.from({ length: perChunk }, () => textFrame('42["ingest",{"a":1,"b":"hello world"}]')));
     const last = Buffer.concat([chunk, textFrame('420["echo",1]')]);
-    await each((client, done) => {
+    await each(clients, (client, done) => {
       let left = chunks;
       const next = () => client.socket.write(--left === 0 ? last : chunk, () => left > 0 && next());
       client.onFrame = (_client, data, start) => data[start + 1] === ACK && done();
@@ -168,7 +169,7 @@ const commands = {
   async burst({ bursts, size }) {
     const latencies = new Histogram();
     const ask = textFrame(`42["burst",${size},"hello world"]`);
-    await each((client, done) => {
+    await each(clients, (client, done) => {
       let sentAt = now();
       client.frames = 0;
       client.onFrame = () => {

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { createRequire } from "node:module";
 import { ready } from "../lib/serve.mjs";
+import { memoryClients } from "./memory-clients.mjs";
 import { config, control, MAX_PAYLOAD, PING_INTERVAL, tally } from "./common.mjs";
 
 const require = createRequire(import.meta.url);
@@ -60,17 +61,17 @@ control({
     for (let i = 0; i < times; i++) found += (await io.fetchSockets()).length;
     return { found };
   },
-  /** Every client joins `perSocket` of 1,000 rooms, one call each, then leaves them; `times` over. */
-  churn({ perSocket, times }) {
-    const names = roomNames(1000);
+  /** Every client joins `perSocket` of `total` rooms, one call each, then leaves them; `times` over. */
+  churn({ perSocket, times, total = 1000 }) {
+    const names = roomNames(total);
     const all = sockets();
     let join = 0;
     let leave = 0;
     for (let round = 0; round < times; round++) {
       const start = cpuNow();
-      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].join(names[(s * 7 + r) % 1000]);
+      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].join(names[(s * 7 + r) % total]);
       const middle = cpuNow();
-      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].leave(names[(s * 7 + r) % 1000]);
+      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].leave(names[(s * 7 + r) % total]);
       join += middle - start;
       leave += cpuNow() - middle;
     }
@@ -81,6 +82,20 @@ control({
     for (const [index, socket] of sockets().entries())
       socket.join(Array.from({ length: perSocket }, (_, r) => names[(index * 7 + r) % total]));
   },
+  /** Makes `rooms` rooms named `set<n>` with five members each. */
+  fillRooms({ rooms }) {
+    const all = sockets();
+    for (let room = 0; room < rooms; room++) for (let i = 0; i < 5; i++) all[(room * 5 + i) % all.length].join(`set${room}`);
+  },
+  /** One event per tick to one of those rooms after the other. */
+  async emitToRooms({ rooms, times }) {
+    for (let i = 0; i < times; i++) {
+      io.to(`set${i % rooms}`).emit("item", "hello world");
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return { units: times * 5 };
+  },
+  ...memoryClients(io.httpServer, tally, (text) => io.emit("item", text)),
   /** Each client is sent messages of its own, `times` of them, one per tick. */
   async feed({ times, bytes, gapMs = 5 }) {
     const filler = "x".repeat(bytes);
