@@ -1,7 +1,7 @@
 // Curves: what one unit costs as clients and rooms grow. Each server grows step by step, in one process of its own per round, and the
 // servers take turns. Clients over real connections come from several loopback addresses; how many there can be is decided by the
 // number of files a process may open, which is said. Clients in the server's memory (servers/memory-clients.mjs) know no such limit.
-//   node bench/growth.mjs [--servers roomcast,socket.io] [--rounds 3] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
+//   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--rounds 3] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
 //   node bench/growth.mjs --idle 100000 [--servers roomcast]       memory of so many idle clients
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ import { lineCharts } from "./lib/svg.mjs";
 
 const { values } = parseArgs({
   options: {
-    servers: { type: "string", default: "roomcast,socket.io" },
+    servers: { type: "string", default: "roomcast,socket.io,preframed" },
     rounds: { type: "string", default: "3" },
     clients: { type: "string", default: "100,300,1000,3000,10000,20000,50000" },
     rooms: { type: "string", default: "1,10,100,1000,10000" },
@@ -32,6 +32,7 @@ const serverCore = values["server-core"];
 const loadCores = values["load-cores"].split(",");
 const names = chooseServers(values.servers);
 const addresses = Array.from({ length: 16 }, (_, i) => `127.0.0.${i + 1}`);
+const onApi = names.filter((name) => SERVERS[name].kind === "api");
 const LOOP = "a loop of socket.write";
 const FLAT = 0.2;
 const FLAT_FROM = 1000;
@@ -58,9 +59,9 @@ async function growthCurves() {
   const roomCounts = numbers(values.rooms);
   console.log(`connections to one process: at most ${limit} here (open files); above that, clients in memory only`);
   const plans = [
-    { title: "connections", xTitle: "clients", steps: sizes.filter((size) => size <= limit), grow: growConnections },
-    { title: "in memory", xTitle: "clients", steps: sizes, grow: growInMemory },
-    { title: "rooms", xTitle: "rooms", steps: roomCounts, grow: growRooms },
+    { title: "connections", xTitle: "clients", steps: sizes.filter((size) => size <= limit), grow: growConnections, takers: names },
+    { title: "in memory", xTitle: "clients", steps: sizes, grow: growInMemory, takers: onApi },
+    { title: "rooms", xTitle: "rooms", steps: roomCounts, grow: growRooms, takers: onApi },
   ].filter(({ title }) => title.includes(values.only));
   const panels = [];
   for (const plan of plans) {
@@ -73,10 +74,10 @@ async function growthCurves() {
 }
 
 /** @returns `{ [figure]: { unit, byServer: { [name]: Map<step, number[]> } } }` */
-async function takeTurns({ steps, grow }) {
+async function takeTurns({ steps, grow, takers }) {
   const figures = {};
   for (let round = 0; round < Number(values.rounds); round++) {
-    for (const name of names) {
+    for (const name of takers) {
       const server = await startServer(SERVERS[name], { core: serverCore });
       const bed = new Bed(server, load, { scale: 1, warmupMs: 1000 });
       const add = (figure, unit, step, value, line = name) => {
@@ -86,7 +87,7 @@ async function takeTurns({ steps, grow }) {
         steps.get(step).push(value);
       };
       try {
-        await grow(bed, steps, add);
+        await grow(bed, steps, add, SERVERS[name]);
       } finally {
         await load.run("close");
         await server.stop();
@@ -107,7 +108,7 @@ async function cost(bed, work, { atLeastMs = 400, least = 3 } = {}) {
   return median(costs);
 }
 
-async function growConnections(bed, steps, add) {
+async function growConnections(bed, steps, add, { kind }) {
   let count = 0;
   let start = null;
   const openUpTo = async (size) => {
@@ -122,7 +123,8 @@ async function growConnections(bed, steps, add) {
   const echo = () => load.run("echo", { count: 60, inFlight: 1, active: 20 });
   const fetchSockets = async () => ({ units: (await bed.server.command("fetchSockets", { times: Math.ceil(20_000 / count) })).found });
   await openUpTo(Math.min(100, steps[0]));
-  for (const work of [broadcast(100), echo, fetchSockets]) await bed.warmUp(work);
+  for (const work of [broadcast(100), echo]) await bed.warmUp(work);
+  if (kind === "api") await bed.warmUp(fetchSockets);
   for (const size of steps) {
     await openUpTo(size);
     const { memory } = await bed.server.command("settle");
@@ -133,7 +135,7 @@ async function growConnections(bed, steps, add) {
     }
     add("broadcast of 64 B, per recipient", "µs", size, await cost(bed, broadcast(Math.max(3, Math.ceil(30_000 / size)))));
     add("echo of 60 clients, the others idle, per message", "µs", size, await cost(bed, echo));
-    add("fetchSockets, per socket", "µs", size, await cost(bed, fetchSockets));
+    if (kind === "api") add("fetchSockets, per socket", "µs", size, await cost(bed, fetchSockets));
   }
 }
 
@@ -163,17 +165,17 @@ async function growInMemory(bed, steps, add) {
 async function growRooms(bed, steps, add) {
   await bed.open(1000, { addresses });
   const emit = (rooms) => () => bed.server.command("emitToRooms", { rooms, times: 2000 });
-  const churn = (total) => bed.server.command("churn", { perSocket: 1, times: 40, total });
+  const visit = (rooms) => bed.server.command("visitRooms", { rooms, times: 40 });
   await bed.server.command("fillRooms", { rooms: 100 });
   await bed.warmUp(emit(100));
-  await bed.warmUp(() => churn(100));
+  await bed.warmUp(() => visit(100));
   for (const rooms of steps) {
     await bed.server.command("fillRooms", { rooms });
     add("event to a room of 5, per recipient", "µs", rooms, await cost(bed, emit(rooms)));
     const runs = [];
-    for (let i = 0; i < 5; i++) runs.push(await churn(rooms));
-    add("join", "µs", rooms, median(runs.map(({ join: spent, operations }) => spent / operations)));
-    add("leave", "µs", rooms, median(runs.map(({ leave, operations }) => leave / operations)));
+    for (let i = 0; i < 5; i++) runs.push(await visit(rooms));
+    add("join of a room of 5", "µs", rooms, median(runs.map(({ join: spent, operations }) => spent / operations)));
+    add("leave of a room of 6", "µs", rooms, median(runs.map(({ leave, operations }) => leave / operations)));
   }
 }
 

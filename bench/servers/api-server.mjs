@@ -61,17 +61,17 @@ control({
     for (let i = 0; i < times; i++) found += (await io.fetchSockets()).length;
     return { found };
   },
-  /** Every client joins `perSocket` of `total` rooms, one call each, then leaves them; `times` over. */
-  churn({ perSocket, times, total = 1000 }) {
-    const names = roomNames(total);
+  /** Every client joins `perSocket` of 1,000 rooms, one call each, then leaves them; `times` over. */
+  churn({ perSocket, times }) {
+    const names = roomNames(1000);
     const all = sockets();
     let join = 0;
     let leave = 0;
     for (let round = 0; round < times; round++) {
       const start = cpuNow();
-      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].join(names[(s * 7 + r) % total]);
+      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].join(names[(s * 7 + r) % 1000]);
       const middle = cpuNow();
-      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].leave(names[(s * 7 + r) % total]);
+      for (let s = 0; s < all.length; s++) for (let r = 0; r < perSocket; r++) all[s].leave(names[(s * 7 + r) % 1000]);
       join += middle - start;
       leave += cpuNow() - middle;
     }
@@ -86,6 +86,27 @@ control({
   fillRooms({ rooms }) {
     const all = sockets();
     for (let room = 0; room < rooms; room++) for (let i = 0; i < 5; i++) all[(room * 5 + i) % all.length].join(`set${room}`);
+  },
+  /** Clients join and leave one of those rooms each, whose members they are not. */
+  visitRooms({ rooms, times }) {
+    const visits = [];
+    const all = sockets();
+    for (const [index, socket] of all.entries()) {
+      const room = (index * 7 + 3) % rooms;
+      const place = (((index - room * 5) % all.length) + all.length) % all.length; // by which `fillRooms` chose its members
+      if (place >= 5) visits.push({ socket, room: `set${room}` });
+    }
+    let join = 0;
+    let leave = 0;
+    for (let i = 0; i < times; i++) {
+      const start = cpuNow();
+      for (const { socket, room } of visits) socket.join(room);
+      const middle = cpuNow();
+      for (const { socket, room } of visits) socket.leave(room);
+      join += middle - start;
+      leave += cpuNow() - middle;
+    }
+    return { join, leave, operations: visits.length * times };
   },
   /** One event per tick to one of those rooms after the other. */
   async emitToRooms({ rooms, times }) {
