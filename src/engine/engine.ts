@@ -16,9 +16,9 @@ import { KeptRequest } from "./request";
 import { Session } from "./session";
 import type { SessionHost } from "./session-host";
 import type { Transport, TransportName } from "./transport";
-import type { PollingSettings } from "./transports/polling";
+import { PollingTransport, type PollingSettings } from "./transports/polling";
 import { endSession, WebTransportTransport, type WebTransportSession } from "./transports/webtransport";
-import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, verify, type Refusal } from "./verification";
+import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, supportsBinary, verify, type Refusal } from "./verification";
 import { WebTransportHandshake } from "./webtransport-handshake";
 
 const debug = debugModule("engine");
@@ -180,6 +180,40 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
   protected emitRefusal(req: EngineRequest, refusal: Refusal): void {
     debug("refused: %s %o", ERROR_MESSAGES[refusal.code], refusal.context);
     this.emit("connection_error", { req, code: refusal.code, message: ERROR_MESSAGES[refusal.code], context: refusal.context });
+  }
+
+  // -- requests ------------------------------------------------------------------------------------
+
+  /** Answers a request. @param error  what a middleware refused it with */
+  protected answer(exchange: Exchange, error: unknown): void {
+    if (error) return this.refuseRequest(exchange, this.middlewareRefusal(error));
+    const found = this.verify(exchange.request, false);
+    if (found === null) this.handshakePolling(exchange);
+    else if (found instanceof Session) (found.transport as PollingTransport).onRequest(exchange);
+    else this.refuseRequest(exchange, found);
+  }
+
+  protected handshakePolling(exchange: Exchange): void {
+    const { request } = exchange;
+    this.admit(
+      request,
+      () => exchange.isGone,
+      (refusal, sid) => {
+        if (refusal !== null) return this.refuseRequest(exchange, refusal);
+        const { j } = request._query;
+        const jsonp = j === undefined ? null : j.replace(/[^0-9]/g, "");
+        const transport = new PollingTransport(revisionOf(request._query), supportsBinary(request._query), jsonp, this.pollingSettings);
+        transport.onRequest(exchange);
+        this.openSession(sid, transport, request);
+      },
+    );
+  }
+
+  protected refuseRequest(exchange: Exchange, refusal: Refusal): void {
+    this.emitRefusal(exchange.request, refusal);
+    const body = JSON.stringify({ code: refusal.code, message: refusal.message ?? ERROR_MESSAGES[refusal.code] });
+    const headers = { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) };
+    exchange.respond(refusal.code === ERRORS.FORBIDDEN ? 403 : 400, headers, body);
   }
 
   // -- handshake -----------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ export interface Exchange {
   readonly method: string;
   /** True when the head of the response went out already (an application's listener answered). */
   readonly isHeadSent: boolean;
+  /** True when the peer has left. */
+  readonly isGone: boolean;
   onClose: (() => void) | null;
   /** Reads the whole body, at most `limitBytes`; `onBody` is called once. */
   readBody(limitBytes: number, onBody: (outcome: BodyOutcome, body: Buffer) => void): void;

@@ -40,6 +40,11 @@ export class NodeExchange implements Exchange {
     return this.response.headersSent;
   }
 
+  get isGone(): boolean {
+    const { destroyed, socket } = this.response;
+    return destroyed || socket === null || socket.destroyed;
+  }
+
   readBody(limitBytes: number, onBody: (outcome: BodyOutcome, body: Buffer) => void): void {
     const { request } = this;
     let first: Buffer | null = null; // most bodies come in one piece

@@ -12,7 +12,6 @@ import { matchesPath, resolvePath, type AttachOptions, type ServerOptions } from
 import { exposeWebSocket, parseQuery } from "../request";
 import { Session } from "../session";
 import type { TransportName } from "../transport";
-import { PollingTransport } from "../transports/polling";
 import { WebSocketTransport, type Wire } from "../transports/websocket";
 import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, supportsBinary, type Refusal } from "../verification";
 import { LibraryWire } from "./library-wire";
@@ -94,15 +93,8 @@ export class Server extends BaseServer {
     const request = prepareRequest(req);
     (request as { res: unknown }).res = res;
     const exchange = new NodeExchange(request, res);
-    const proceed = (error: unknown): void => {
-      if (error) return this.refuseRequest(exchange, this.middlewareRefusal(error));
-      const found = this.verify(request, false);
-      if (found === null) this.handshakePolling(exchange);
-      else if (found instanceof Session) (found.transport as PollingTransport).onRequest(exchange);
-      else this.refuseRequest(exchange, found);
-    };
-    if (this.hasMiddlewares) this.runMiddlewares(request, res, proceed);
-    else proceed(null);
+    if (this.hasMiddlewares) this.runMiddlewares(request, res, (error) => this.answer(exchange, error));
+    else this.answer(exchange, null);
   }
 
   /** Answers one upgrade request; no check of the path is made. */
@@ -144,28 +136,6 @@ export class Server extends BaseServer {
     ws.on?.("headers", (lines, request) => this.writeUpgradeHeaders(lines, request as EngineRequest));
     this.ws = ws;
     this.takesWebSockets = true;
-  }
-
-  // -- polling -------------------------------------------------------------------------------------
-
-  private handshakePolling(exchange: NodeExchange): void {
-    const { request, response } = exchange;
-    const isGone = (): boolean => response.destroyed || response.socket === null || response.socket.destroyed;
-    this.admit(request, isGone, (refusal, sid) => {
-      if (refusal !== null) return this.refuseRequest(exchange, refusal);
-      const { j } = request._query;
-      const jsonp = j === undefined ? null : j.replace(/[^0-9]/g, "");
-      const transport = new PollingTransport(revisionOf(request._query), supportsBinary(request._query), jsonp, this.pollingSettings);
-      transport.onRequest(exchange);
-      this.openSession(sid, transport, request);
-    });
-  }
-
-  private refuseRequest(exchange: NodeExchange, refusal: Refusal): void {
-    this.emitRefusal(exchange.request, refusal);
-    const body = JSON.stringify({ code: refusal.code, message: refusal.message ?? ERROR_MESSAGES[refusal.code] });
-    const headers = { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) };
-    exchange.respond(refusal.code === ERRORS.FORBIDDEN ? 403 : 400, headers, body);
   }
 
   // -- websocket -----------------------------------------------------------------------------------

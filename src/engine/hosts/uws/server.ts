@@ -9,9 +9,8 @@ import { resolvePath, type AttachOptions, type ServerOptions } from "../../optio
 import { exposeWebSocket, type KeptRequest } from "../../request";
 import { Session } from "../../session";
 import { HANDED_LIMIT_BYTES, type TransportName } from "../../transport";
-import { PollingTransport } from "../../transports/polling";
 import { WebSocketTransport } from "../../transports/websocket";
-import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, supportsBinary, type Refusal } from "../../verification";
+import { ERRORS, refuse, revisionOf, supportsBinary, type Refusal } from "../../verification";
 import type { TemplatedApp, UwsHttpRequest, UwsHttpResponse, UwsWebSocket } from "./api";
 import { holdCork } from "./cork";
 import { checkHeader, UwsExchange, writeHeaders, type UwsResponse } from "./exchange";
@@ -116,46 +115,21 @@ export class UwsServer extends BaseServer {
     const request = this.requestOf(req, res);
     const exchange = new UwsExchange(request, res);
     holdCork(exchange);
-    const proceed = (error: unknown): void => {
-      if (error) return this.refuse(exchange, this.middlewareRefusal(error));
-      const found = this.verify(request, false);
-      if (found === null) this.handshakePolling(exchange);
-      else if (found instanceof Session) (found.transport as PollingTransport).onRequest(exchange);
-      else this.refuse(exchange, found);
-    };
     try {
       if (this.hasMiddlewares) {
         (request as { res: unknown }).res = exchange.response;
-        this.runMiddlewares(request, exchange.response, proceed);
+        this.runMiddlewares(request, exchange.response, (error) => this.answer(exchange, error));
       } else {
-        proceed(null);
+        this.answer(exchange, null);
       }
     } finally {
       exchange.hold(Number(this.opts.maxHttpBufferSize) || Infinity);
     }
   }
 
-  private handshakePolling(exchange: UwsExchange): void {
-    const { request } = exchange;
-    if (this.isClosed) return exchange.respond(503, null, "");
-    this.admit(
-      request,
-      () => exchange.isGone,
-      (refusal, sid) => {
-        if (refusal !== null) return this.refuse(exchange, refusal);
-        const { j } = request._query;
-        const jsonp = j === undefined ? null : j.replace(/[^0-9]/g, "");
-        const transport = new PollingTransport(revisionOf(request._query), supportsBinary(request._query), jsonp, this.pollingSettings);
-        transport.onRequest(exchange);
-        this.openSession(sid, transport, request);
-      },
-    );
-  }
-
-  private refuse(exchange: UwsExchange, refusal: Refusal): void {
-    this.emitRefusal(exchange.request, refusal);
-    const body = JSON.stringify({ code: refusal.code, message: refusal.message ?? ERROR_MESSAGES[refusal.code] });
-    exchange.respond(refusal.code === ERRORS.FORBIDDEN ? 403 : 400, { "Content-Type": "application/json" }, body);
+  protected override handshakePolling(exchange: UwsExchange): void {
+    if (this.isClosed) exchange.respond(503, null, "");
+    else super.handshakePolling(exchange);
   }
 
   // -- websocket -----------------------------------------------------------------------------------
@@ -167,11 +141,11 @@ export class UwsServer extends BaseServer {
     const upgrade = new UpgradeRequest(res, req, context);
     const proceed = (error: unknown): void => {
       if (exchange.isGone) return;
-      if (error) return this.refuse(exchange, this.middlewareRefusal(error));
+      if (error) return this.refuseRequest(exchange, this.middlewareRefusal(error));
       const found = this.verify(request, true);
       if (found === null) this.handshakeWebSocket(exchange, upgrade);
-      else if (!(found instanceof Session)) this.refuse(exchange, found);
-      else if (request._query["transport"] !== "websocket") this.refuse(exchange, notAnUpgrade(request));
+      else if (!(found instanceof Session)) this.refuseRequest(exchange, found);
+      else if (request._query["transport"] !== "websocket") this.refuseRequest(exchange, notAnUpgrade(request));
       else this.accept(exchange, upgrade, (transport) => found.maybeUpgrade(transport));
     };
     try {
@@ -190,12 +164,12 @@ export class UwsServer extends BaseServer {
   private handshakeWebSocket(exchange: UwsExchange, upgrade: UpgradeRequest): void {
     const { request } = exchange;
     if (this.isClosed) return exchange.respond(503, null, "");
-    if (request._query["transport"] !== "websocket") return this.refuse(exchange, notAnUpgrade(request));
+    if (request._query["transport"] !== "websocket") return this.refuseRequest(exchange, notAnUpgrade(request));
     this.admit(
       request,
       () => exchange.isGone,
       (refusal, sid) => {
-        if (refusal !== null) return this.refuse(exchange, refusal);
+        if (refusal !== null) return this.refuseRequest(exchange, refusal);
         this.accept(exchange, upgrade, (transport) => {
           if (!(request instanceof LeanRequest)) exposeWebSocket(request, transport);
           this.openSession(sid, transport, request);
@@ -290,7 +264,7 @@ export function routeGet(app: TemplatedApp, path: string, listener: (request: En
 /** @throws UsageError RC_ERR_ARGUMENT */
 export function expectApp(caller: string, app: unknown): asserts app is TemplatedApp {
   const given = app as Partial<TemplatedApp> | null | undefined;
-  if (typeof given?.ws === "function" && typeof given.any === "function" && typeof given.get === "function") return;
+  if ([given?.ws, given?.any, given?.get, given?.post].every((route) => typeof route === "function")) return;
   const met = app === null ? "null" : typeof app;
   throw new UsageError("RC_ERR_ARGUMENT", `${caller}: expected an app of uWebSockets.js, as uWS.App() gives it, met ${met}`);
 }
