@@ -3,27 +3,31 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { runInNewContext } from "node:vm";
 import { once } from "../support/client.js";
-import { startServer } from "../support/server.js";
+import { http } from "../support/wire-client.js";
+import { hosts, serve } from "./hosts.js";
 
 /** One session over JSONP. `receive()` runs the next script and gives its packets, `send(text)` posts one packet. */
 class JsonpClient {
-  constructor(url, { query, index }) {
+  constructor({ port, tls, query, index }) {
     this.index = index;
-    this.address = `${url}/socket.io/?transport=polling&j=${index}&${query}`;
+    this.port = port;
+    this.tls = tls;
+    this.path = `/socket.io/?transport=polling&j=${index}&${query}`;
     this.isOld = query.includes("EIO=3");
   }
 
   async open() {
     const [open] = await this.receive();
     this.handshake = JSON.parse(open.slice(1));
-    this.address += `&sid=${this.handshake.sid}`;
+    this.path += `&sid=${this.handshake.sid}`;
   }
 
   async receive() {
-    const response = await fetch(this.address);
+    const { port, tls, path } = this;
+    const response = await http(port, { tls, path });
     assert.equal(response.status, 200);
     const scripts = [];
-    runInNewContext(await response.text(), { ___eio: { [this.index]: (payload) => scripts.push(payload) } });
+    runInNewContext(response.text, { ___eio: { [this.index]: (payload) => scripts.push(payload) } });
     assert.equal(scripts.length, 1);
     return this.isOld ? splitOldPayload(scripts[0]) : scripts[0].split("\u001e");
   }
@@ -31,8 +35,10 @@ class JsonpClient {
   async send(text) {
     const payload = this.isOld ? `${text.length}:${text}` : text;
     const escaped = payload.replace(/\\n/g, "\\\\n").replace(/\n/g, "\\n");
-    const response = await fetch(this.address, { method: "POST", body: new URLSearchParams({ d: escaped }) });
-    assert.deepEqual([response.status, await response.text()], [200, "ok"]);
+    const { port, tls, path } = this;
+    const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+    const response = await http(port, { tls, path, method: "POST", headers, body: String(new URLSearchParams({ d: escaped })) });
+    assert.deepEqual([response.status, response.text], [200, "ok"]);
   }
 }
 
@@ -48,38 +54,44 @@ function splitOldPayload(payload) {
 
 const awkward = 'quote" back\\slash, line\nfeed, \\n, \u2028\u2029 € 🦊';
 
-for (const { title, query, revision } of [
+const revisions = [
   { title: "revision 4", query: "EIO=4", revision: 4 },
   { title: "client of revision 3", query: "EIO=3&b64=1", revision: 3 },
-]) {
-  test(`JSONP, ${title}: carries events, acknowledgements and bytes both ways [EIO-110, EIO-111, EIO-113, EIO-96]`, async (t) => {
-    const { io, url } = await startServer(t, { allowEIO3: revision === 3 });
-    const connected = once(io, "connection");
-    const peer = new JsonpClient(url, { query, index: 3 });
-    await peer.open();
-    if (revision === 4) await peer.send("40");
-    const [socket] = await connected;
-    assert.equal(socket.conn.protocol, revision);
-    assert.match((await peer.receive())[0], /^40/);
+];
+for (const host of hosts) {
+  for (const row of revisions) {
+    test(`JSONP, ${row.title}, ${host.title}: carries events, acknowledgements and bytes both ways [EIO-110, EIO-111, EIO-113, EIO-96]`, (t) =>
+      exchange(t, host, row));
+  }
+}
 
-    socket.emit("hint", awkward);
-    assert.deepEqual(await peer.receive(), [`42${JSON.stringify(["hint", awkward])}`]);
+async function exchange(t, host, { query, revision }) {
+  const { io, port } = await serve(t, host, { allowEIO3: revision === 3 });
+  const connected = once(io, "connection");
+  const peer = new JsonpClient({ port, tls: host.scheme === "https", query, index: 3 });
+  await peer.open();
+  if (revision === 4) await peer.send("40");
+  const [socket] = await connected;
+  assert.equal(socket.conn.protocol, revision);
+  assert.match((await peer.receive())[0], /^40/);
 
-    const heard = once(socket, "ask");
-    await peer.send(`427${JSON.stringify(["ask", awkward])}`);
-    const [value, answer] = await heard;
-    assert.equal(value, awkward);
-    answer(Buffer.from([1, 2, 250]));
-    const binary = revision === 3 ? "b4AQL6" : "bAQL6";
-    assert.deepEqual(await peer.receive(), ['461-7[{"_placeholder":true,"num":0}]', binary]);
+  socket.emit("hint", awkward);
+  assert.deepEqual(await peer.receive(), [`42${JSON.stringify(["hint", awkward])}`]);
 
-    const bytes = once(socket, "bytes");
-    await peer.send('451-["bytes",{"_placeholder":true,"num":0}]');
-    await peer.send(binary);
-    assert.deepEqual((await bytes)[0], Buffer.from([1, 2, 250]));
+  const heard = once(socket, "ask");
+  await peer.send(`427${JSON.stringify(["ask", awkward])}`);
+  const [value, answer] = await heard;
+  assert.equal(value, awkward);
+  answer(Buffer.from([1, 2, 250]));
+  const binary = revision === 3 ? "b4AQL6" : "bAQL6";
+  assert.deepEqual(await peer.receive(), ['461-7[{"_placeholder":true,"num":0}]', binary]);
 
-    const gone = once(socket, "disconnect");
-    await peer.send("41");
-    assert.equal((await gone)[0], "client namespace disconnect");
-  });
+  const bytes = once(socket, "bytes");
+  await peer.send('451-["bytes",{"_placeholder":true,"num":0}]');
+  await peer.send(binary);
+  assert.deepEqual((await bytes)[0], Buffer.from([1, 2, 250]));
+
+  const gone = once(socket, "disconnect");
+  await peer.send("41");
+  assert.equal((await gone)[0], "client namespace disconnect");
 }

@@ -24,7 +24,6 @@ const suites = [
   "hostile/packets",
   "hostile/random-sessions",
   "hostile/slow-readers",
-  "interop/jsonp",
   "wire/engine/compression",
   "wire/engine/cookies",
   "wire/engine/cors",
