@@ -65,8 +65,10 @@ for (const runtime of runtimes) {
   for (const scenario of scenarios) {
     if (!scenario.title.includes(values.only)) continue;
     const rows = await compare(scenario, servers, runtime);
-    for (const row of rows) print(row);
-    report.rows.push(...rows);
+    for (const row of rows) {
+      print(row);
+      report.rows.push({ ...row, run: { rounds: scenario.once ? 1 : rounds, ...settings, date: report.machine.date } });
+    }
   }
   if (values.json !== "") writeFileSync(values.json, JSON.stringify(report, null, 1) + "\n");
   if (values.write) writeReport(report);

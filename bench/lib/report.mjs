@@ -104,8 +104,8 @@ function markdown(report, name) {
     `${machine.kind}; ${machine.pinned}; loopback; ${Object.entries(machine.versions)
       .map(([pack, version]) => `${pack} ${version}`)
       .join(", ")}; ${machine.date}.`,
-    `${report.rounds} rounds in turns, warm-up ${report.warmupMs} ms per turn, scale ${report.scale}. A figure in µs is the server's CPU time (user + system) per unit, the median of the`,
-    `rounds; in brackets how many times less it is than that of ${BASE}. What the servers and scenarios are: [docs/performance.md](../../docs/performance.md).`,
+    "Servers take turns. A figure in µs is the server's CPU time (user + system) per unit, the median of the rounds; in brackets how many times",
+    `less it is than that of ${BASE}. What the servers and scenarios are: [docs/performance.md](../../docs/performance.md).`,
     "",
     `![How many times less than ${BASE}](${name}.svg)`,
     "",
@@ -122,6 +122,8 @@ function markdown(report, name) {
     lines.push(
       "",
       `### ${row.scenario}`,
+      "",
+      describeRun(row.run),
       "",
       `| server | ${unitOf(row)} | least – most | units per second | server busy | load busy | p50 | p99 |`,
       "|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -143,6 +145,11 @@ function markdown(report, name) {
   return lines.join("\n") + "\n";
 }
 
+/** Scenarios may come from different runs. */
+function describeRun({ rounds, warmupMs, scale, date }) {
+  return `${date}: ${rounds} ${rounds === 1 ? "round" : "rounds"}, warm-up ${warmupMs} ms per turn${scale === 1 ? "" : `, load ${scale} of the usual`}.`;
+}
+
 /** Puts the results into README.md, between the markers; without markers, as a section of its own before the table of what is run. */
 export function writeReadme() {
   const section = readmeSection();
@@ -157,6 +164,11 @@ export function writeReadme() {
   else if (before !== -1) next = `${text.slice(0, before)}\n## Measured\n\n${section}\n${text.slice(before)}`;
   else next = `${text.trimEnd()}\n\n## Measured\n\n${section}\n`;
   writeFileSync(file, next);
+}
+
+/** The fewest that a scenario of several rounds was run. */
+function roundsOf(first) {
+  return Math.min(first.rounds, ...first.rows.map(({ run }) => run.rounds).filter((rounds) => rounds > 1));
 }
 
 function readmeSection() {
@@ -175,7 +187,7 @@ function readmeSection() {
     )
       .map(([name, version]) => `${name} ${version}`)
       .join(", ")}; ${first.machine.date}.`,
-    `Server CPU time (user + system) per unit, medians of ${first.rounds} rounds in turns; in brackets how many times less than socket.io.`,
+    `Server CPU time (user + system) per unit, medians of ${roundsOf(first)} rounds in turns; in brackets how many times less than socket.io.`,
     `Everything, with hand-written servers beside it, latencies and the spread: ${links.join(", ")}; how it is measured: [docs/performance.md](docs/performance.md).`,
     "",
     `![How many times less than socket.io](bench/results/${first.name}.svg)`,
