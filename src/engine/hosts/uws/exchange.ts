@@ -113,7 +113,7 @@ export class UwsExchange implements Exchange, Corkable {
     else putOff(this);
   }
 
-  /** @internal */
+  /** The end of the turn. */
   writeLate(): void {
     const { answer, res } = this;
     if (this.state !== "answered" || answer === null) return;

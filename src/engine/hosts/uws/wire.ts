@@ -100,7 +100,7 @@ export class UwsWire implements Wire, Flushable, Corkable {
     else putOff(this);
   }
 
-  /** @internal */
+  /** The end of the turn. */
   writeLate(): void {
     if (this.state === "pending") this.advance();
     else if (this.state === "blocked" && this.waitingBytes === 0) this.advance();
