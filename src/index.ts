@@ -16,7 +16,16 @@ import type { Event } from "./server/socket-middleware";
  */
 
 export { Server, Namespace, Socket };
-export type { BroadcastOperator, DefaultEventsMap, DisconnectReason, Event, ExtendedError, ListenerErrorContext, RemoteSocket, ServerOptions };
+export type {
+  BroadcastOperator,
+  DefaultEventsMap,
+  DisconnectReason,
+  Event,
+  ExtendedError,
+  ListenerErrorContext,
+  RemoteSocket,
+  ServerOptions,
+};
 
 /** Makes a server; takes what the constructor takes, and needs no `new`. */
 function createServer(...args: ConstructorParameters<typeof Server>): Server {
