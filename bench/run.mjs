@@ -131,6 +131,7 @@ function rowsOf(scenario, results, failures, given) {
   return [...names].map((part) => {
     const byServer = {};
     let unit = "";
+    let per = scenario.unit;
     for (const [name, list] of results) {
       if (list.length === 0) {
         if (failures.has(name)) byServer[name] = { failed: failures.get(name) };
@@ -138,10 +139,11 @@ function rowsOf(scenario, results, failures, given) {
       }
       const parts = list.map((result) => partsOf(result)[part]);
       unit = parts[0].unit ?? (scenario.latency ? "µs p99" : "µs");
+      per = parts[0].per ?? scenario.unit;
       byServer[name] = figuresOf(parts, scenario.latency);
     }
     const extra = given === undefined ? "" : ` (${given} per second)`;
-    return { scenario: scenario.title + (part === "" ? "" : `: ${part}`) + extra, figure: unit, per: scenario.unit, byServer };
+    return { scenario: scenario.title + (part === "" ? "" : `: ${part}`) + extra, figure: unit, per, byServer };
   });
 }
 

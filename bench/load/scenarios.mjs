@@ -1,5 +1,5 @@
 // The load shapes, as data. `run(bed)` gives one measurement (see `Bed.measure`), or `{ parts }` with several: measurements, or
-// `{ value, unit }`. `for` tells which servers it makes sense for; `options` and `host` change how the server is started.
+// `{ value, unit, per }`. `for` tells which servers it makes sense for; `options` and `host` change how the server is started.
 import { median } from "../lib/stats.mjs";
 import { coldStart, installSize } from "./standalone.mjs";
 
@@ -232,8 +232,8 @@ export const scenarios = [
       return {
         parts: {
           CPU: figures,
-          "RSS grown by": { value: (memory.rss - before) / 1024 / 1024, unit: "MiB" },
-          "stopped readers still there": { value: connected - 100, unit: "" },
+          "RSS grown by": { value: (memory.rss - before) / 1024 / 1024, unit: "MiB", per: "" },
+          "stopped readers still there": { value: connected - 100, unit: "", per: "" },
         },
       };
     },
