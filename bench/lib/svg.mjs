@@ -9,6 +9,7 @@ export const COLOURS = {
   ws: "#e17055",
   preframed: "#d63031",
   uws: "#6c5ce7",
+  "a loop of socket.write": "#0984e3",
 };
 const FALLBACK = ["#0b6e4f", "#444444", "#e17055", "#6c5ce7", "#fdcb6e", "#0984e3"];
 export const colourOf = (name, index) => COLOURS[name] ?? FALLBACK[index % FALLBACK.length];
@@ -89,7 +90,7 @@ export function lineCharts({ title, panels }) {
   const body = panels.flatMap((panel, index) =>
     drawPanel(panel, (index % perRow) * cell.width, 70 + Math.floor(index / perRow) * cell.height, cell),
   );
-  const lines = panels[0]?.lines ?? [];
+  const lines = [...new Map(panels.flatMap((panel) => panel.lines).map((entry) => [entry.name, entry])).values()];
   body.push(
     ...legend(
       lines.map(({ name }) => name),
