@@ -52,7 +52,7 @@ function mergeReports(old, fresh) {
   const rows = old.rows.map((row) => {
     const newer = titles.get(key(row));
     titles.delete(key(row));
-    return newer === undefined ? row : { ...newer, byServer: { ...row.byServer, ...newer.byServer } };
+    return newer ?? row; // as a whole: ratios compare servers of one run
   });
   const servers = [...old.servers, ...fresh.servers.filter(({ name }) => !old.servers.some((server) => server.name === name))];
   return { ...fresh, servers, rows: [...rows, ...titles.values()] };
@@ -68,6 +68,7 @@ const ratioOf = (row, name) => {
 
 function chart(report) {
   const rows = report.rows
+    .filter(({ figure }) => figure !== "") // plain counts
     .map((row) => ({
       label: row.scenario,
       dots: Object.fromEntries(report.servers.map(({ name }) => [name, ratioOf(row, name)]).filter(([, ratio]) => ratio !== undefined)),
@@ -92,7 +93,7 @@ function cell(row, name) {
   const figures = row.byServer[name];
   if (figures === undefined) return "";
   if (figures.failed !== undefined) return "failed";
-  const ratio = name === BASE ? undefined : ratioOf(row, name);
+  const ratio = name === BASE || row.figure === "" ? undefined : ratioOf(row, name);
   return number(figures.median) + (ratio === undefined ? "" : ` (${ratio.toFixed(2)}×)`);
 }
 

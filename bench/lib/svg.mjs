@@ -110,7 +110,8 @@ function drawPanel({ title, unit, xTitle, lines }, left, top, cell) {
   const span = Math.log(xs.at(-1)) - Math.log(xs[0]) || 1;
   const x = (value) => x0 + ((Math.log(value) - Math.log(xs[0])) / span) * (x1 - x0);
   const y = (value) => y0 - (value / high) * (y0 - y1);
-  const body = [text(left + 16, top + 14, `${title}, ${unit}`, 'font-weight="600"')];
+  const [name, ...conditions] = title.split(", ");
+  const body = [text(left + 16, top + 2, `${name}, ${unit}`, 'font-weight="600"'), text(left + 16, top + 16, conditions.join(", "))];
   for (const value of [0, high / 2.2, high / 1.1]) {
     body.push(
       line(x0, y(value), x1, y(value), 'stroke="#e5e5e5"'),
@@ -119,8 +120,8 @@ function drawPanel({ title, unit, xTitle, lines }, left, top, cell) {
   }
   for (const value of xs) body.push(text(x(value), y0 + 16, short(value), 'text-anchor="middle" fill="#666" font-size="10"'));
   body.push(text((x0 + x1) / 2, y0 + 32, xTitle, 'text-anchor="middle" fill="#666"'));
-  for (const [index, { name, points: own }] of lines.entries()) {
-    const colour = colourOf(name, index);
+  for (const [index, { name: server, points: own }] of lines.entries()) {
+    const colour = colourOf(server, index);
     body.push(
       `<polyline fill="none" stroke="${colour}" stroke-width="2" points="${own.map(([px, py]) => `${round(x(px))},${round(y(py))}`).join(" ")}"/>`,
     );
