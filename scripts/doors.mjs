@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
+export const dist = fileURLToPath(new URL("../dist", import.meta.url));
 export const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
 /** One entry per subpath with code behind it; paths are relative to the root and start with `./`. */

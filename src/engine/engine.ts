@@ -1,12 +1,12 @@
 // Judges and opens: the part of the engine that no HTTP server shows through. The doors for requests are in hosts/.
-import cors from "cors";
-import { serialize } from "cookie";
+import type { serialize } from "cookie";
 import debugModule from "debug";
 import { EventEmitter } from "node:events";
 import { UsageError } from "../errors";
 import { generateId } from "../support/ids";
 import { hasListeners } from "../support/lean-emitter";
 import { holdExitFlush, releaseExitFlush } from "./flush";
+import { corsMiddleware } from "./cors";
 import type { EngineRequest, Exchange, ResponseHeaders } from "./host";
 import { Compression } from "./http-compression";
 import { resolveLimits, type Limits } from "./limits";
@@ -61,7 +61,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
     this.clientsCount = 0;
     this.limits = resolveLimits(this.opts.limits);
     this.middlewares = [];
-    this.corsMiddleware = this.opts.cors ? (cors(this.opts.cors as cors.CorsOptions) as Middleware) : null;
+    this.corsMiddleware = corsMiddleware(this.opts.cors) as Middleware | null;
     this.pollingSettings = this.makePollingSettings();
     this.handshakes = new Set();
     this.isExitFlushHeld = false;
@@ -345,5 +345,6 @@ function cookieFor(options: CookieOptions, sid: string): string {
   const { name, ...attributes } = options;
   const given = Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== false && value !== undefined));
   if (given["httpOnly"]) given["httpOnly"] = true;
-  return serialize(name!, sid, given as never);
+  const cookie = require("cookie") as { serialize: typeof serialize };
+  return cookie.serialize(name!, sid, given as never);
 }

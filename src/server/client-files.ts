@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, constants, deflate, gzip } from "node:zlib";
-import accepts from "accepts";
+import type accepts from "accepts";
 
 /*
  * The browser bundles under the path: the distribution files of the package `socket.io-client`, byte for byte.
@@ -187,7 +187,8 @@ const compressors: Record<Encoding, (bytes: Buffer) => Promise<Buffer>> = {
 
 function chooseEncoding(request: FileRequest): Encoding | null {
   if (request.headers["accept-encoding"] === undefined) return null;
-  const chosen = accepts(request as IncomingMessage).encodings(ENCODINGS);
+  const accept = require("accepts") as typeof accepts; // with its table of media types: loaded when first needed
+  const chosen = accept(request as IncomingMessage).encodings(ENCODINGS);
   return ENCODINGS.includes(chosen as Encoding) ? (chosen as Encoding) : null;
 }
 

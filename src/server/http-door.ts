@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server as HTTPServer, type ServerResponse } from "node:http";
 import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HTTPSServer } from "node:https";
-import cors from "cors";
+import { corsMiddleware } from "../engine/cors";
 import { corsOptionsOf } from "../engine/options";
 import type { TemplatedApp } from "../engine/hosts/uws/api";
 import { routeGet } from "../engine/hosts/uws/server";
@@ -61,6 +61,5 @@ export function routeClientFiles(app: TemplatedApp, paths: readonly string[], co
 }
 
 function clientFiles(paths: readonly string[], corsOption: ServerOptions["cors"]): ClientFiles {
-  const options = corsOptionsOf(corsOption) as cors.CorsOptions | undefined;
-  return new ClientFiles(paths, options ? (cors(options) as CorsMiddleware) : null);
+  return new ClientFiles(paths, corsMiddleware(corsOptionsOf(corsOption)) as CorsMiddleware | null);
 }

@@ -1,7 +1,7 @@
 // WebSockets over HTTP/2 (RFC 8441, extended CONNECT): made to look like an HTTP/1.1 upgrade, so that nothing behind this file knows.
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, Server as HttpServer } from "node:http";
-import { constants, type Http2ServerRequest, type Http2ServerResponse, type ServerHttp2Stream, type Settings } from "node:http2";
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream, Settings } from "node:http2";
 import type { Socket as NetSocket } from "node:net";
 import { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
@@ -9,7 +9,9 @@ import { Deadline } from "../../support/deadline";
 import type { EngineRequest } from "../host";
 import { KeptRequest, requestOf } from "../request";
 
-const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants;
+// Error codes (RFC 9113, section 7); `node:http2`, which has them too, is not loaded for programs without HTTP/2.
+const NO_ERROR = 0;
+const CANCEL = 8;
 
 /** What an HTTP/2 server has and others don't. */
 interface SettingsHolder {
@@ -169,14 +171,14 @@ class ConnectStream extends Duplex {
 
   override _final(callback: (error?: Error | null) => void): void {
     if (this.stream.destroyed) return callback();
-    if (this.state === "awaiting head") this.stream.close(NGHTTP2_CANCEL);
+    if (this.state === "awaiting head") this.stream.close(CANCEL);
     else this.stream.end();
     callback();
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     // A stream is cut as a TCP connection would be reset, unless both sides are done (RFC 8441, section 5).
-    if (!this.stream.destroyed) this.stream.close(this.writableFinished && this.state === "streaming" ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
+    if (!this.stream.destroyed) this.stream.close(this.writableFinished && this.state === "streaming" ? NO_ERROR : CANCEL);
     callback(error);
   }
 
