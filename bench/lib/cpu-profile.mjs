@@ -1,4 +1,6 @@
 // Splits a CPU profile by who was at work.
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
 /** Native functions that are the write itself: a system call with a thin wrapper. */
 const WRITES = new Set(["writev", "writeBuffer", "writeLatin1String", "writeUtf8String", "writeAsciiString", "writeUcs2String"]);
@@ -38,7 +40,7 @@ const BY_PATH = [
  * @returns shares of the time not idle, `{ name, share }` from the most to the least, the functions with the most own time, and the idle share of all
  */
 export function splitProfile({ nodes, samples, timeDeltas }) {
-  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const byId = new Map(nodes.map((node) => [node.id, { ...node, callFrame: unbundled(node.callFrame) }]));
   const own = new Map();
   for (const [index, id] of samples.entries()) own.set(id, (own.get(id) ?? 0) + timeDeltas[index]);
   const categories = new Map();
@@ -49,7 +51,7 @@ export function splitProfile({ nodes, samples, timeDeltas }) {
     seen.set(node.id, category);
     for (const id of node.children ?? []) visit(byId.get(id), category);
   };
-  visit(nodes[0], "idle");
+  visit(byId.get(nodes[0].id), "idle");
   for (const [id, time] of own) {
     const { callFrame } = byId.get(id);
     const category = seen.get(id);
@@ -63,6 +65,26 @@ export function splitProfile({ nodes, samples, timeDeltas }) {
   categories.delete("idle");
   const shares = (map) => [...map].map(([name, time]) => ({ name, share: time / (total - idle) })).sort((a, b) => b.share - a.share);
   return { categories: shares(categories), functions: shares(functions), idle: idle / total };
+}
+
+const BUNDLE = /\/dist\/roomcast\.js$/;
+let bundledModules = null;
+
+/** The place in the module that a place in the bundle of all modules comes from. */
+function unbundled(callFrame) {
+  const { url, lineNumber } = callFrame;
+  if (!BUNDLE.test(url)) return callFrame;
+  bundledModules ??= modulesOf(readFileSync(url.startsWith("file:") ? fileURLToPath(url) : url, "utf8"));
+  const module = bundledModules.findLast(({ start }) => start <= lineNumber);
+  if (module === undefined) return callFrame;
+  return { ...callFrame, url: url.replace(BUNDLE, `/dist/${module.file}`), lineNumber: lineNumber - module.start };
+}
+
+function modulesOf(bundle) {
+  return bundle.split("\n").flatMap((line, index) => {
+    const file = /^"([^"]+\.js)"\(module, exports\) \{$/.exec(line)?.[1];
+    return file === undefined ? [] : [{ file, start: index + 1 }];
+  });
 }
 
 function categoryOf({ functionName, url }, parent) {
