@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import { hasListeners } from "../support/lean-emitter";
+import { hasAnyListener, hasListeners } from "../support/lean-emitter";
 import { Adapter, type BroadcastOptions, type LocalSocket, type Room, type SocketId } from "./adapter";
 import { RoomIndex, type Member, type RoomObserver } from "./rooms";
 
@@ -102,7 +102,7 @@ const ROOM_EVENTS = ["create-room", "join-room", "leave-room", "delete-room"];
 
 function hasRoomListeners(adapter: MemoryAdapter): boolean {
   if (adapter.emit !== EventEmitter.prototype.emit) return true; // somebody watches in another way
-  return ROOM_EVENTS.some((event) => hasListeners(adapter, event));
+  return hasAnyListener(adapter) && ROOM_EVENTS.some((event) => hasListeners(adapter, event));
 }
 
 // The base class has them as fields; here they are made on demand.

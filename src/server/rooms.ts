@@ -24,14 +24,42 @@ export interface RoomObserver {
 /** One room that exists, that is, has members (or is about to, while its `onCreate` runs). */
 export class Room {
   readonly name: RoomName;
-  readonly members: Set<Member>;
   /** Live view; `null` until asked for. */
   ids: Set<SocketId> | null;
+  /** The members in order of joining; a Set from the second on, since many rooms never have one. */
+  private members: Member | Set<Member> | null;
 
   constructor(name: RoomName) {
     this.name = name;
-    this.members = new Set();
     this.ids = null;
+    this.members = null;
+  }
+
+  get isEmpty(): boolean {
+    return this.members === null || (this.members instanceof Set && this.members.size === 0);
+  }
+
+  has(member: Member): boolean {
+    return this.members === member || (this.members instanceof Set && this.members.has(member));
+  }
+
+  add(member: Member): void {
+    if (this.members === null) this.members = member;
+    else if (this.members instanceof Set) this.members.add(member);
+    else this.members = new Set([this.members, member]);
+  }
+
+  /** Gives false if it wasn't in. */
+  delete(member: Member): boolean {
+    if (this.members === member) this.members = null;
+    else if (!(this.members instanceof Set && this.members.delete(member))) return false;
+    return true;
+  }
+
+  /** Calls `visit` for each member, in order. */
+  forEach(visit: (member: Member) => void): void {
+    if (this.members instanceof Set) this.members.forEach(visit);
+    else if (this.members !== null) visit(this.members);
   }
 }
 
@@ -120,7 +148,7 @@ export class RoomIndex {
       if (owner !== undefined && owner.isInOwnRoom) room = this.makeOwnRoomReal(owner);
     }
     if (room !== undefined) {
-      if (room.members.has(member)) return;
+      if (room.has(member)) return;
       member.push(room);
     } else {
       room = new Room(name);
@@ -129,7 +157,7 @@ export class RoomIndex {
       member.push(room); // before onCreate: listeners tell private rooms by looking the socket up
       observer?.onCreate(name);
     }
-    room.members.add(member);
+    room.add(member);
     room.ids?.add(member.id);
     observer?.onJoin(name, member.id);
   }
@@ -168,10 +196,10 @@ export class RoomIndex {
   }
 
   private removeFromRoom(member: Member, room: Room, observer: RoomObserver | null): void {
-    if (!room.members.delete(member)) return;
+    if (!room.delete(member)) return;
     room.ids?.delete(member.id);
     observer?.onLeave(room.name, member.id);
-    if (room.members.size > 0 || this.rooms.get(room.name) !== room) return;
+    if (!room.isEmpty || this.rooms.get(room.name) !== room) return;
     this.rooms.delete(room.name);
     this.roomsView?.delete(room.name);
     observer?.onDelete(room.name);
@@ -179,7 +207,7 @@ export class RoomIndex {
 
   private makeOwnRoomReal(member: Member): Room {
     const room = new Room(member.id);
-    room.members.add(member);
+    room.add(member);
     this.rooms.set(member.id, room);
     member.isInOwnRoom = false;
     if (member.joined === null) member.joined = room;
@@ -196,10 +224,11 @@ export class RoomIndex {
   select(rooms: ReadonlySet<RoomName>, except: ReadonlySet<RoomName> | undefined, choose: (member: Member) => void): void {
     const epoch = (this.epoch = (this.epoch + 1) | 0);
     if (except !== undefined && except.size > 0) {
+      const exclude = (member: Member): void => void (member.mark = epoch);
       for (const name of except) {
         const room = this.rooms.get(name);
-        if (room !== undefined) for (const member of room.members) member.mark = epoch;
-        else this.ownerOf(name, (member) => void (member.mark = epoch));
+        if (room !== undefined) room.forEach(exclude);
+        else this.ownerOf(name, exclude);
       }
     }
     const chooseOnce = (member: Member): void => {
@@ -213,7 +242,7 @@ export class RoomIndex {
     }
     for (const name of rooms) {
       const room = this.rooms.get(name);
-      if (room !== undefined) for (const member of room.members) chooseOnce(member);
+      if (room !== undefined) room.forEach(chooseOnce);
       else this.ownerOf(name, chooseOnce);
     }
   }
@@ -267,7 +296,7 @@ function namesOf(member: Member): Set<RoomName> {
 function idsOf(room: Room): Set<SocketId> {
   if (room.ids !== null) return room.ids;
   room.ids = new Set();
-  for (const member of room.members) room.ids.add(member.id);
+  room.forEach((member) => room.ids!.add(member.id));
   return room.ids;
 }
 

@@ -25,3 +25,8 @@ export function hasListeners(emitter: EventEmitter, event: string): boolean {
   const table = (emitter as unknown as { _events?: Record<string, unknown> })._events;
   return table !== undefined && table[event] !== undefined;
 }
+
+/** True when `emitter` has a listener for any event. */
+export function hasAnyListener(emitter: EventEmitter): boolean {
+  return (emitter as unknown as { _eventsCount: number })._eventsCount > 0;
+}
