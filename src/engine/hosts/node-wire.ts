@@ -1,5 +1,5 @@
 // The end of the walks "an emit out" and "a broadcast out" on Node: packets become bytes of one socket write per tick.
-import type { Socket as NetSocket } from "node:net";
+import { Socket, type Socket as NetSocket } from "node:net";
 import { afterFlush, schedule, unschedule, type Flushable } from "../flush";
 import type { WireListener } from "../host";
 import { limitError } from "../limits";
@@ -49,6 +49,8 @@ export abstract class NodeWire implements Wire, Flushable {
   private onClosed: (() => void) | null;
   private pong: Buffer | null;
   private queuedPongs: number;
+  /** Given to each write where writes are never done at once (TLS, HTTP/2); null on a plain socket. */
+  private readonly onTaken: ((error?: Error | null) => void) | null;
 
   /** @param net  the socket the handshake was made on */
   constructor(net: NetSocket, settings: NodeWireSettings, head: string | null) {
@@ -65,6 +67,7 @@ export abstract class NodeWire implements Wire, Flushable {
     this.onClosed = null;
     this.pong = null;
     this.queuedPongs = 0;
+    this.onTaken = isPlain(net) ? null : (error) => this.onDrained(error);
   }
 
   /** The WebSocket as users know it. */
@@ -140,7 +143,7 @@ export abstract class NodeWire implements Wire, Flushable {
 
   protected flushHead(): void {
     if (this.head === null) return;
-    this.net.write(this.head, "latin1");
+    this.hand(this.head);
     this.head = null;
   }
 
@@ -150,7 +153,7 @@ export abstract class NodeWire implements Wire, Flushable {
   onPing(data: Buffer): void {
     if (!this.isOpen) return;
     if (this.state === "idle" && this.net.writableLength === 0) {
-      this.net.write(pongFrame(data));
+      this.hand(pongFrame(data));
       if (this.isHeldUp) this.waitForDrain();
       return;
     }
@@ -208,7 +211,11 @@ export abstract class NodeWire implements Wire, Flushable {
 
   private waitForDrain(): void {
     this.state = "blocked";
-    // A write of nothing is done when all before it is; `drain` comes only for those over the high-water mark.
+    if (this.onTaken === null) this.askWhenTaken(); // else the last write tells
+  }
+
+  /** A write of nothing is done when all before it is; `drain` comes only for those over the high-water mark. */
+  private askWhenTaken(): void {
     runInRoot(() => this.net.write("", (error) => this.onDrained(error)));
   }
 
@@ -216,12 +223,9 @@ export abstract class NodeWire implements Wire, Flushable {
     if (error != null) return; // `close` follows
     if (this.backlog !== null) {
       this.writeSlice();
-      if (this.isHeldUp && this.state === "blocked") return this.waitForDrain();
-      if (this.isHeldUp) {
-        this.net.write("", (failure) => this.onDrained(failure));
-        return;
-      }
+      if (this.onTaken !== null) return;
     }
+    if (this.isHeldUp) return this.askWhenTaken(); // by what somebody else wrote
     if (this.state === "closing") return this.finishClose();
     if (this.state !== "blocked") return;
     this.queuedPongs = 0;
@@ -243,7 +247,7 @@ export abstract class NodeWire implements Wire, Flushable {
     if (!this.isOpen) return; // no data frame after a Close frame
     if (this.pong !== null) {
       this.flushHead();
-      this.net.write(pongFrame(this.pong));
+      this.hand(pongFrame(this.pong));
       this.pong = null;
     }
     if (first === null) return;
@@ -256,8 +260,7 @@ export abstract class NodeWire implements Wire, Flushable {
         this.flushHead();
       }
     }
-    if (typeof bytes === "string") this.net.write(bytes, "latin1");
-    else if (bytes.length <= HANDED_LIMIT_BYTES) this.net.write(bytes);
+    if (typeof bytes === "string" || bytes.length <= HANDED_LIMIT_BYTES) this.hand(bytes);
     else {
       this.backlog = bytes;
       this.writeSlice();
@@ -265,9 +268,16 @@ export abstract class NodeWire implements Wire, Flushable {
     if (this.net.writableCorked > 0) this.net.uncork(); // the handshake's response waited for this
   }
 
+  private hand(bytes: string | Buffer): void {
+    const { net, onTaken } = this;
+    if (onTaken !== null) runInRoot(() => net.write(bytes, "latin1", onTaken));
+    else if (typeof bytes === "string") net.write(bytes, "latin1");
+    else net.write(bytes);
+  }
+
   private writeSlice(): void {
     const bytes = this.backlog!;
-    this.net.write(bytes.subarray(0, HANDED_LIMIT_BYTES));
+    this.hand(bytes.subarray(0, HANDED_LIMIT_BYTES));
     this.backlog = bytes.length <= HANDED_LIMIT_BYTES ? null : bytes.subarray(HANDED_LIMIT_BYTES);
   }
 
@@ -277,6 +287,11 @@ export abstract class NodeWire implements Wire, Flushable {
     this.pendingBytes = 0;
     unschedule(this);
   }
+}
+
+/** Whether a write is done when it returns, unless the system is full. */
+function isPlain(net: NetSocket): boolean {
+  return net instanceof Socket && (net as { encrypted?: boolean }).encrypted !== true;
 }
 
 function terminate(wire: NodeWire): void {

@@ -15,15 +15,21 @@ const coalesces = oursOnly("it writes each packet by itself");
 /** An engine whose accepted sockets count their writes; empty ones, which only wait, are left out. */
 async function countingPair(t, options) {
   const started = await startEngine(t, options);
+  const writes = countWrites(started.httpServer, "connection", { empty: false });
+  return { ...started, ...(await openWebSocket(started)), writes };
+}
+
+/** The lengths of what is written to the sockets that a server accepts. */
+function countWrites(httpServer, event, { empty }) {
   const writes = [];
-  started.httpServer.on("connection", (socket) => {
+  httpServer.on(event, (socket) => {
     const { write } = socket;
     socket.write = function (chunk, ...rest) {
-      if (chunk.length > 0) writes.push(chunk.length);
+      if (empty || chunk.length > 0) writes.push(chunk.length);
       return write.call(this, chunk, ...rest);
     };
   });
-  return { ...started, ...(await openWebSocket(started)), writes };
+  return writes;
 }
 
 test("writes everything that one tick sends at once, in order [ENG-115]", coalesces, async (t) => {
@@ -44,6 +50,24 @@ test("answers all messages of one chunk in one write [ENG-115]", coalesces, asyn
   ws.send("4a", "4b", "4c");
   for (const text of ["4a", "4b", "4c"]) assert.equal(await ws.next(), text);
   assert.equal(writes.length, 1);
+});
+
+test("writes no empty TLS record to learn when the others were taken [ENG-115]", coalesces, async (t) => {
+  const { engine, httpServer, port } = await startEngine(t, {}, { https: true });
+  const writes = countWrites(httpServer, "secureConnection", { empty: true });
+  const connected = once(engine, "connection");
+  const ws = await WireSocket.open(port, "/engine.io/?EIO=4&transport=websocket", {}, { tls: true });
+  const [session] = await connected;
+  await ws.next();
+  writes.length = 0;
+  for (let i = 0; i < 20; i++) {
+    const drained = once(session, "drain");
+    session.send(`message ${i}`);
+    await ws.expect(`4message ${i}`);
+    await drained;
+  }
+  assert.equal(writes.length, 20);
+  assert.ok(!writes.includes(0));
 });
 
 test("with flush: immediate, the first packet is written before send returns, the others at the end of the tick", coalesces, async (t) => {
