@@ -179,11 +179,12 @@ export abstract class NodeWire implements Wire, Flushable {
   // -- writing ---------------------------------------------------------------------------------------
 
   private advance(): void {
-    for (;;) {
+    for (let isAll = false; !isAll;) {
       this.state = "collecting";
       this.listener?.onWireReady();
       if (this.state !== "collecting") return; // closed meanwhile
       if (this.first === null && this.pong === null) break;
+      isAll = this.hasRoom; // else more waits above
       this.write();
       if (this.isHeldUp) return this.waitForDrain();
     }

@@ -29,6 +29,11 @@ export function mayCork(owner: object): boolean {
   return holder === null || holder === owner || isExiting();
 }
 
+/** Whether `owner` may be the one whose handler runs: what it sends is collected, and leaves when the handler returns. */
+export function holdsCork(owner: object): boolean {
+  return holder === owner;
+}
+
 /** Calls `target.writeLate` at the end of this turn. */
 export function putOff(target: Corkable): void {
   late.push(target);

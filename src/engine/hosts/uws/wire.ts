@@ -6,7 +6,10 @@ import { limitError } from "../../limits";
 import type { Prepared } from "../../prepared";
 import type { Wire } from "../../transports/websocket";
 import type { UwsWebSocket } from "./api";
-import { holdCork, mayCork, putOff, type Corkable } from "./cork";
+import { holdCork, holdsCork, mayCork, putOff, type Corkable } from "./cork";
+
+/** What `send` gives when the peer has not taken everything. */
+const WAITS = 0;
 
 /** What all wires of an engine have in common. */
 export interface UwsWireSettings {
@@ -171,40 +174,68 @@ export class UwsWire implements Wire, Flushable, Corkable {
   }
 
   private advance(): void {
-    for (;;) {
+    for (let isAll = false; !isAll;) {
       this.state = "collecting";
-      if (this.pendingBytes < this.settings.handedBytes) this.listener?.onWireReady();
+      this.listener?.onWireReady();
       if (this.state !== "collecting") return; // closed meanwhile
-      if (this.waitingBytes > 0) {
+      if (this.first === null) break;
+      isAll = this.hasRoom; // else more waits above
+      // What is corked counts as sent, whatever becomes of it: then what waits has to be asked for.
+      if (holdsCork(this) && this.waitingBytes > 0) {
         this.state = "blocked"; // what is pending stays here
         return;
       }
-      if (this.first === null) break;
-      this.write();
+      const isTaken = this.write();
       if ((this.state as string) === "closed") return;
+      if (!isTaken) {
+        this.state = "blocked";
+        return;
+      }
     }
     this.state = "idle";
     this.listener?.onWireWritten();
   }
 
-  private write(): void {
+  /** Gives false when the system didn't take everything. */
+  private write(): boolean {
     const { first, more } = this;
-    if (first === null || this.state === "closed") return;
+    if (first === null || this.state === "closed") return true;
     this.first = this.more = null;
     this.pendingBytes = 0;
     if (more === null) return this.send(first);
-    this.ws.cork(() => {
-      this.send(first);
-      for (const packet of more) this.send(packet);
-    });
+    sendTogether(this, this.ws, first, more);
+    return holdsCork(this) || this.waitingBytes === 0;
   }
 
-  private send(packet: Prepared): void {
+  /** @internal */
+  send(packet: Prepared): boolean {
     const payload = packet.toPayload();
     const { compressFrom } = this.settings;
     this.handedBytes += payload.length;
-    this.ws.send(payload, typeof packet.data === "object", compressFrom !== null && packet.compress && packet.size >= compressFrom);
+    const isBinary = typeof packet.data === "object";
+    return this.ws.send(payload, isBinary, compressFrom !== null && packet.compress && packet.size >= compressFrom) !== WAITS;
   }
+}
+
+// What a cork collects: one function for all of them instead of a closure for each.
+let corked: UwsWire | null = null;
+let corkedFirst: Prepared | null = null;
+let corkedMore: readonly Prepared[] | null = null;
+
+function sendTogether(wire: UwsWire, ws: UwsWebSocket, first: Prepared, more: readonly Prepared[]): void {
+  corked = wire;
+  corkedFirst = first;
+  corkedMore = more;
+  ws.cork(sendCorked);
+}
+
+function sendCorked(): void {
+  const wire = corked!;
+  const first = corkedFirst!;
+  const more = corkedMore!;
+  corked = corkedFirst = corkedMore = null;
+  wire.send(first);
+  for (const packet of more) wire.send(packet);
 }
 
 function tellClosed(wire: UwsWire): void {
