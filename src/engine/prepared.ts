@@ -36,13 +36,6 @@ export class Prepared {
     return new Prepared("raw", form, compress, false, null, null);
   }
 
-  /** A frame that is complete already, such as a pong. */
-  static framed(frame: Buffer): Prepared {
-    const packet = new Prepared("raw", frame, false, false, null, null);
-    packet.frame = frame;
-    return packet;
-  }
-
   constructor(
     type: EnginePacketType | "raw",
     data: string | Buffer | undefined,
@@ -81,11 +74,6 @@ export class Prepared {
     const frame = this.toFrame();
     const lengthByte = frame[1];
     return frame.subarray(lengthByte < 126 ? 2 : lengthByte === 126 ? 4 : 10);
-  }
-
-  /** True when `toFrame` has its result at hand. */
-  get isFramed(): boolean {
-    return this.frame !== null;
   }
 
   /** The character that tells the packet's type on the wire; nothing for a raw form. */

@@ -311,7 +311,7 @@ const SHORT_HEADERS = Array.from({ length: 126 }, (_, length) => String.fromChar
 /** The frame of a short ASCII text as Latin-1 characters; null for anything else. One string costs less than a Buffer. */
 function asciiFrame(packet: Prepared): string | null {
   const data = packet.data;
-  if (packet.shared || packet.isFramed || typeof data !== "string") return null;
+  if (packet.shared || typeof data !== "string") return null;
   const code = packet.typeCode;
   const length = data.length + code.length;
   if (length > LONG_TEXT || Buffer.byteLength(data) !== data.length || packet.options?.wsPreEncodedFrame !== undefined) return null;
