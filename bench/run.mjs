@@ -3,6 +3,7 @@
 // (user + system) per unit: medians over the rounds with the least and the most, and the ratio to socket.io.
 //   node bench/run.mjs [--only text] [--servers a,b | all] [--rounds 5] [--scale 1] [--warmup 2000]
 //     [--server-core 0] [--load-cores 1,2,3] [--uws] [--node current | path] [--write] [--json file] [--list]
+import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -45,7 +46,7 @@ const BASE = "socket.io";
 
 const runtimes = [{ binary: process.execPath, version: process.version, uws: true }];
 if (values.node === "current") runtimes.push({ ...currentLongTermNode(), uws: false });
-else if (values.node !== "") runtimes.splice(0, 1, { binary: values.node, version: values.node, uws: false });
+else if (values.node !== "") runtimes.splice(0, 1, { binary: values.node, version: versionOf(values.node), uws: false });
 
 const chosen = chooseServers(values.servers);
 const namedUws = values.servers !== "all" && chosen.some((name) => SERVERS[name].host === "uws");
@@ -74,6 +75,12 @@ for (const runtime of runtimes) {
   if (values.write) writeReport(report);
 }
 await load.stop();
+
+function versionOf(binary) {
+  const { stdout, error } = spawnSync(binary, ["--version"], { encoding: "utf8" });
+  if (error) throw new Error(`--node ${binary}: ${error.message}`);
+  return stdout.trim();
+}
 
 /** Leaves out, with the reason, the servers that can't be started. */
 async function available(names, { binary, uws }) {
