@@ -288,11 +288,11 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
 
   /** What stays of a handshake's request. */
   protected keep(request: EngineRequest, transport: TransportName): KeptRequest | EngineRequest {
-    return this.mustKeepRequest(request, transport) ? request : new KeptRequest(request);
+    return this.mustKeepRequest(transport) ? request : new KeptRequest(request);
   }
 
   /** Whether somebody may have looked at the request, or wants to: then it is kept instead of being rebuilt on demand. */
-  protected mustKeepRequest(_request: EngineRequest | null, _transport: TransportName): boolean {
+  protected mustKeepRequest(_transport: TransportName): boolean {
     return (
       this.opts.keepRequest === true ||
       this.middlewares.length > 0 ||

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 import { connect, once, record } from "../support/client.js";
 import { ending, openPolling, POLLING, pollingPair, WEBSOCKET, webSocketPair } from "../support/engine.js";
-import { eventually, fence, nextSocket } from "../support/pairs.js";
+import { catchProcess, eventually, fence, nextSocket } from "../support/pairs.js";
 import { startEngine, startHttp, startServer } from "../support/server.js";
 import { engine as engineModule, Server } from "../support/target.js";
 import { within } from "../support/wait.js";
@@ -279,6 +279,34 @@ test("ends the session when the client closes or breaks the rules, with transpor
   second.ws.send("4" + "x".repeat(20));
   assert.equal((await secondEnd).reason, "transport close");
   await second.ws.closed();
+});
+
+for (const flush of ["tick", "immediate"]) {
+  test(`hands no more to a client that doesn't read, and ends it at its limit, with flush: ${flush} [ENG-162]`, async (t) => {
+    const limits = { bufferedBytes: 2 ** 20, stalledAfterMs: false };
+    const { ws, session } = await webSocketPair(t, { flush, limits }, { host: onUws });
+    ws.pause();
+    const ended = ending(session);
+    let handed = 0;
+    for (let sent = 0; sent < 64 && session.readyState === "open"; sent++) {
+      session.send("x".repeat(2 ** 20));
+      handed = Math.max(handed, session.transport.bufferedBytes);
+      await new Promise(setImmediate);
+    }
+    const { reason, description } = await ended;
+    assert.deepEqual([reason, description.code], ["transport error", "RC_ERR_BUFFERED_BYTES"]);
+    assert.ok(handed < 3 * 2 ** 20, `the library held ${handed} bytes`);
+  });
+}
+
+test("answers 500 to an upgrade whose listeners add a header that can't be sent [ENG-186]", async (t) => {
+  const uncaught = catchProcess(t, "uncaughtException");
+  const { engine, port } = await startEngine(t, {}, onUws);
+  engine.on("headers", (headers) => (headers["X-Split"] = "a\r\nX-Injected: b"));
+  const refused = await refusedUpgrade(port, WEBSOCKET);
+  assert.deepEqual([refused.status, refused.headers["x-injected"]], [500, undefined]);
+  assert.equal((await uncaught.next()).code, "ERR_INVALID_CHAR");
+  assert.equal(engine.clientsCount, 0);
 });
 
 test("closes candidates of sessions that upgrade already, or have [ENG-188]", async (t) => {

@@ -148,7 +148,7 @@ export class Server extends BaseServer {
       (refusal, sid) => {
         if (refusal !== null) return this.refuseUpgrade(request, socket, refusal);
         this.acceptWebSocket(request, socket, head, (transport) => {
-          if (this.mustKeepRequest(request, "websocket")) exposeWebSocket(request, transport);
+          if (this.mustKeepRequest("websocket")) exposeWebSocket(request, transport);
           this.openSession(sid, transport, request);
         });
       },
@@ -227,8 +227,8 @@ export class Server extends BaseServer {
     socket.end(head + body, () => socket.destroy());
   }
 
-  protected override mustKeepRequest(request: EngineRequest, transport: TransportName): boolean {
-    if (super.mustKeepRequest(request, transport)) return true;
+  protected override mustKeepRequest(transport: TransportName): boolean {
+    if (super.mustKeepRequest(transport)) return true;
     const server = this.attachedTo;
     if (server === null) return true; // whoever hands requests over by hand has them in hand
     return server.listenerCount(transport === "polling" ? "request" : "upgrade") > 1;

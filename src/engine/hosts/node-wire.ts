@@ -26,7 +26,7 @@ export interface NodeWireSettings {
 
 /**
  * A WebSocket on Node without compression: our own frames go straight to its socket. Who reads the peer's frames and closes is
- * told by the two classes that extend it: SocketWire (we do) and LibraryReadWire (`ws` does).
+ * told by the two classes that extend it: SocketWire (we do) and WsWire (`ws` does).
  *
  *     idle --push--> pending --end of tick: write--> idle        (the system took all)
  *                                                \--> blocked --drained--> pending or idle

@@ -8,7 +8,7 @@ import type { EngineRequest, ResponseHeaders } from "../../host";
 import { resolvePath, type AttachOptions, type ServerOptions } from "../../options";
 import { exposeWebSocket, type KeptRequest } from "../../request";
 import { Session } from "../../session";
-import { HANDED_LIMIT_BYTES, type TransportName } from "../../transport";
+import { HANDED_LIMIT_BYTES } from "../../transport";
 import { WebSocketTransport } from "../../transports/websocket";
 import { ERRORS, refuse, revisionOf, supportsBinary, type Refusal } from "../../verification";
 import type { TemplatedApp, UwsHttpRequest, UwsHttpResponse, UwsWebSocket } from "./api";
@@ -80,7 +80,7 @@ export class UwsServer extends BaseServer {
     this.wireSettings.handedBytes = numberOption("maxBackpressure", options.maxBackpressure, HANDED_LIMIT_BYTES, Infinity);
     const deflate = this.opts.perMessageDeflate as { threshold?: number } | false | undefined;
     this.wireSettings.compressFrom = compression === 0 ? null : ((deflate || {}).threshold ?? 1024);
-    this.isEncrypted = app.constructor.name.includes("SSL");
+    this.isEncrypted = isSslApp(app);
     const path = resolvePath(options);
     const handler = (res: UwsHttpResponse, req: UwsHttpRequest): void => this.onRequest(res, req);
     app.get(path, handler).post(path, handler).any(path, handler); // `any` alone would come behind an application's get("/*")
@@ -181,7 +181,13 @@ export class UwsServer extends BaseServer {
   /** Completes the WebSocket handshake and puts a transport on the connection; all of it leaves in one write. */
   private accept(exchange: UwsExchange, upgrade: UpgradeRequest, onTransport: (transport: WebSocketTransport) => void): void {
     const { request } = exchange;
-    const headers = this.upgradeHeaders(request, exchange.isShown ? exchange.response : null);
+    let headers: ResponseHeaders;
+    try {
+      headers = this.upgradeHeaders(request, exchange.isShown ? exchange.response : null);
+    } catch (error) {
+      exchange.respond(500, null, ""); // as for a request: a header that can't be sent leaves nobody waiting
+      throw error;
+    }
     const onOpen = (ws: UwsWebSocket): void => {
       const wire = new UwsWire(ws, this.wireSettings);
       (ws as WiredSocket)[kWire] = wire;
@@ -206,16 +212,13 @@ export class UwsServer extends BaseServer {
 
   /** A request lives no longer than its handler; how much of it is copied depends on who may look. */
   private requestOf(req: UwsHttpRequest, res: UwsHttpResponse): EngineRequest {
-    const isSeen = this.mustKeepRequest(null, "polling") || this.hasMiddlewares || hasListeners(this, "connection_error");
+    const isWatched = hasListeners(this, "connection_error") || this.emit !== BaseServer.prototype.emit;
+    const isSeen = isWatched || this.hasMiddlewares || this.mustKeepRequest("polling");
     return isSeen ? fullRequest(req, res, this.isEncrypted) : (leanRequest(req, res, this.isEncrypted) as unknown as EngineRequest);
   }
 
   protected override keep(request: EngineRequest): KeptRequest | EngineRequest {
     return request instanceof LeanRequest ? request.kept! : request;
-  }
-
-  protected override mustKeepRequest(request: EngineRequest | null, transport: TransportName): boolean {
-    return super.mustKeepRequest(request, transport) || this.emit !== BaseServer.prototype.emit;
   }
 }
 
@@ -248,13 +251,10 @@ class UpgradeRequest {
   }
 }
 
-/**
- * Lets a listener answer GET requests for one path of an app; a listener that gives false leaves them to other routes.
- * @internal
- */
+/** Lets a listener answer the GET requests for one path of an app. @internal */
 export function routeGet(app: TemplatedApp, path: string, listener: (request: EngineRequest, response: UwsResponse) => void): void {
   app.get(path, (res, req) => {
-    const exchange = new UwsExchange(fullRequest(req, res, app.constructor.name.includes("SSL")), res);
+    const exchange = new UwsExchange(fullRequest(req, res, isSslApp(app)), res);
     holdCork(exchange);
     listener(exchange.request, exchange.response);
     exchange.hold(0);
@@ -267,6 +267,10 @@ export function expectApp(caller: string, app: unknown): asserts app is Template
   if ([given?.ws, given?.any, given?.get, given?.post].every((route) => typeof route === "function")) return;
   const met = app === null ? "null" : typeof app;
   throw new UsageError("RC_ERR_ARGUMENT", `${caller}: expected an app of uWebSockets.js, as uWS.App() gives it, met ${met}`);
+}
+
+function isSslApp(app: TemplatedApp): boolean {
+  return app.constructor.name.includes("SSL");
 }
 
 function numberOption(name: string, value: unknown, byDefault: number, most: number): number {

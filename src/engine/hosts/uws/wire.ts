@@ -178,7 +178,11 @@ export class UwsWire implements Wire, Flushable, Corkable {
       this.state = "collecting";
       this.listener?.onWireReady();
       if (this.state !== "collecting") return; // closed meanwhile
-      if (this.first === null) break;
+      if (this.first === null) {
+        if (this.waitingBytes === 0) break;
+        this.state = "blocked"; // sent before the end of the tick, and not taken
+        return;
+      }
       isAll = this.hasRoom; // else more waits above
       // What is corked counts as sent, whatever becomes of it: then what waits has to be asked for.
       if (holdsCork(this) && this.waitingBytes > 0) {
