@@ -30,6 +30,7 @@ export class Prepared {
   readonly options: SendOptions | null;
   readonly callback: SendCallback | null;
   private frame: Buffer | null;
+  private payload: Buffer | null;
 
   /** What travels as it stands, without type character: a form made for one peer. */
   static raw(form: string | Buffer, compress: boolean): Prepared {
@@ -51,6 +52,7 @@ export class Prepared {
     this.options = options;
     this.callback = callback;
     this.frame = null;
+    this.payload = null;
   }
 
   /** Size as far as limits are concerned: bytes of a Buffer, UTF-16 code units of a text. */
@@ -70,10 +72,9 @@ export class Prepared {
   toPayload(): string | Buffer {
     const { data } = this;
     if (typeof data === "object") return data;
-    if (!this.shared) return this.typeCode + (data ?? "");
-    const frame = this.toFrame();
-    const lengthByte = frame[1];
-    return frame.subarray(lengthByte < 126 ? 2 : lengthByte === 126 ? 4 : 10);
+    const text = this.typeCode + (data ?? "");
+    if (!this.shared) return text;
+    return (this.payload ??= Buffer.from(text));
   }
 
   /** The character that tells the packet's type on the wire; nothing for a raw form. */

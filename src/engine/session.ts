@@ -148,11 +148,6 @@ export class Session extends LeanEmitter implements TransportOwner {
     return (this.queue === null ? 0 : this.queue.bytes) + this.transport.bufferedBytes;
   }
 
-  /** True while packets wait in the queue. @internal */
-  get hasUnsent(): boolean {
-    return this.queue !== null;
-  }
-
   /**
    * Sends one message.
    * @param data      text, or binary (Buffer, ArrayBuffer or a view); other values are converted to text, falsy ones to an empty message

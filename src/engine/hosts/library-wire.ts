@@ -39,10 +39,6 @@ export class LibraryWire implements Wire, Flushable, BoundWebSocket {
     return this.ws;
   }
 
-  get isIdle(): boolean {
-    return this.state === "idle";
-  }
-
   get hasRoom(): boolean {
     return this.state === "idle" || (this.state === "collecting" && this.bytesInFlight < HANDED_LIMIT_BYTES);
   }

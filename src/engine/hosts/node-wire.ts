@@ -79,10 +79,6 @@ export abstract class NodeWire implements Wire, Flushable {
   /** Cuts the connection. */
   protected abstract cut(): void;
 
-  get isIdle(): boolean {
-    return this.state === "idle";
-  }
-
   get hasRoom(): boolean {
     return this.state === "idle" || (this.state === "collecting" && this.pendingBytes < HANDED_LIMIT_BYTES);
   }

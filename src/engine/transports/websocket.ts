@@ -11,8 +11,6 @@ export interface Wire {
   listener: WireListener | null;
   /** The WebSocket object as users know it. */
   readonly socket: unknown;
-  /** True while nothing waits to be taken by the system. */
-  readonly isIdle: boolean;
   /** Whether more may be pushed for the write that is being put together. */
   readonly hasRoom: boolean;
   /** Appends a packet to what leaves at the end of the tick. Hot. */

@@ -62,10 +62,6 @@ export class UwsWire implements Wire, Flushable, Corkable {
     return this.ws;
   }
 
-  get isIdle(): boolean {
-    return this.state === "idle";
-  }
-
   get hasRoom(): boolean {
     return this.state === "idle" || (this.state === "collecting" && this.pendingBytes < this.settings.handedBytes);
   }
