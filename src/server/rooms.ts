@@ -39,14 +39,16 @@ export class Room {
     return this.members === null || (this.members instanceof Set && this.members.size === 0);
   }
 
-  has(member: Member): boolean {
-    return this.members === member || (this.members instanceof Set && this.members.has(member));
-  }
-
-  add(member: Member): void {
-    if (this.members === null) this.members = member;
-    else if (this.members instanceof Set) this.members.add(member);
-    else this.members = new Set([this.members, member]);
+  /** Gives false if it was in already. */
+  add(member: Member): boolean {
+    const { members } = this;
+    if (members === member) return false;
+    if (members === null) this.members = member;
+    else if (members instanceof Set) {
+      const before = members.size;
+      return members.add(member).size > before; // cheaper than to ask first
+    } else this.members = new Set([members, member]);
+    return true;
   }
 
   /** Gives false if it wasn't in. */
@@ -72,8 +74,8 @@ export class Member {
   mark: number;
   /** In the room of its own id, which is the first it joined and isn't a `Room`. */
   isInOwnRoom: boolean;
-  /** The other rooms, in the order of joining; a Set from the second on. */
-  joined: Room | Set<Room> | null;
+  /** The other rooms, in the order of joining. A short list is joined, left and walked faster than a Set. */
+  private joined: Room | Room[] | Set<Room> | null;
   /** Live view; `null` until asked for. */
   names: Set<RoomName> | null;
 
@@ -86,33 +88,52 @@ export class Member {
     this.names = null;
   }
 
-  /** Calls `visit` for each room but a virtual own one, in order. */
-  forEachRoom(visit: (room: Room) => void): void {
-    if (this.joined === null) return;
-    if (this.joined instanceof Room) visit(this.joined);
-    else this.joined.forEach(visit);
+  /** The rooms but a virtual own one, in order; a copy. */
+  get rooms(): Room[] {
+    if (this.joined === null) return [];
+    return this.joined instanceof Room ? [this.joined] : [...this.joined];
   }
 
-  has(room: Room): boolean {
-    return this.joined === room || (this.joined instanceof Set && this.joined.has(room));
+  get isNowhere(): boolean {
+    return this.joined === null && !this.isInOwnRoom;
   }
 
   /** Adds a room behind the others. */
   push(room: Room): void {
-    if (this.joined === null) this.joined = room;
-    else if (this.joined instanceof Room) this.joined = new Set([this.joined, room]);
-    else this.joined.add(room);
+    const { joined } = this;
+    if (joined === null) this.joined = room;
+    else if (joined instanceof Room) this.joined = [joined, room];
+    else if (joined instanceof Set) joined.add(room);
+    else if (joined.push(room) > LIST_MAX) this.joined = new Set(joined);
     this.names?.add(room.name);
+  }
+
+  /** Adds the room of its own id, in front of the others. */
+  unshift(room: Room): void {
+    this.isInOwnRoom = false;
+    const others = this.rooms;
+    this.joined = others.length === 0 ? room : others.length < LIST_MAX ? [room, ...others] : new Set([room, ...others]);
   }
 
   /** Takes a room out; false if it wasn't in. */
   remove(room: Room): boolean {
-    if (this.joined === room) this.joined = null;
-    else if (!(this.joined instanceof Set && this.joined.delete(room))) return false;
+    const { joined } = this;
+    if (joined === room) this.joined = null;
+    else if (joined instanceof Set) {
+      if (!joined.delete(room)) return false;
+    } else if (Array.isArray(joined)) {
+      const at = joined.indexOf(room);
+      if (at === -1) return false;
+      if (joined.length > 1) joined.splice(at, 1);
+      else this.joined = null;
+    } else return false;
     this.names?.delete(room.name);
     return true;
   }
 }
+
+/** Up to so many rooms of one socket stand in a list. */
+const LIST_MAX = 128;
 
 export class RoomIndex {
   private readonly rooms = new Map<RoomName, Room>();
@@ -138,7 +159,7 @@ export class RoomIndex {
     if (member.isInOwnRoom && name === member.id) return;
     let room = this.rooms.get(name);
     if (room === undefined) {
-      if (name === member.id && member.joined === null && observer === null && this.roomsView === null) {
+      if (name === member.id && member.isNowhere && observer === null && this.roomsView === null) {
         member.isInOwnRoom = true;
         member.names?.add(name);
         return;
@@ -148,7 +169,8 @@ export class RoomIndex {
       if (owner !== undefined && owner.isInOwnRoom) room = this.makeOwnRoomReal(owner);
     }
     if (room !== undefined) {
-      if (room.has(member)) return;
+      if (room.isEmpty) member.remove(room); // it is being created by us, and a listener joins it
+      if (!room.add(member)) return;
       member.push(room);
     } else {
       room = new Room(name);
@@ -156,8 +178,8 @@ export class RoomIndex {
       if (this.roomsView !== null) this.roomsView.set(name, idsOf(room));
       member.push(room); // before onCreate: listeners tell private rooms by looking the socket up
       observer?.onCreate(name);
+      if (!room.add(member)) return;
     }
-    room.add(member);
     room.ids?.add(member.id);
     observer?.onJoin(name, member.id);
   }
@@ -167,9 +189,12 @@ export class RoomIndex {
     const member = this.members.get(id);
     if (member === undefined) return;
     if (member.isInOwnRoom && name === id) {
-      member.names?.delete(name);
-      this.leaveOwnRoom(member, observer);
-      return;
+      if (observer === null) {
+        member.isInOwnRoom = false;
+        member.names?.delete(name);
+        return;
+      }
+      this.makeOwnRoomReal(member);
     }
     const room = this.rooms.get(name);
     if (room !== undefined && member.remove(room)) this.removeFromRoom(member, room, observer);
@@ -179,39 +204,38 @@ export class RoomIndex {
   forget(id: SocketId, observer: RoomObserver | null): void {
     const member = this.members.get(id);
     if (member === undefined) return;
-    if (member.isInOwnRoom) this.leaveOwnRoom(member, observer);
-    member.forEachRoom((room) => this.removeFromRoom(member, room, observer));
+    if (observer === null) member.isInOwnRoom = false;
+    else if (member.isInOwnRoom) this.makeOwnRoomReal(member);
+    // Whoever observes may make it join others meanwhile.
+    while (this.leaveRooms(member, observer) && observer !== null);
     this.members.delete(id);
     this.sidsView?.delete(id);
   }
 
-  private leaveOwnRoom(member: Member, observer: RoomObserver | null): void {
-    if (observer === null) {
-      member.isInOwnRoom = false;
-      return;
-    }
-    const room = this.makeOwnRoomReal(member);
-    member.joined = withoutRoom(member.joined, room);
-    this.removeFromRoom(member, room, observer);
+  /** Gives false when it was in none. */
+  private leaveRooms(member: Member, observer: RoomObserver | null): boolean {
+    let found = false;
+    for (const room of member.rooms) if (this.removeFromRoom(member, room, observer)) found = true;
+    return found;
   }
 
-  private removeFromRoom(member: Member, room: Room, observer: RoomObserver | null): void {
-    if (!room.delete(member)) return;
+  /** Gives false if it wasn't in. */
+  private removeFromRoom(member: Member, room: Room, observer: RoomObserver | null): boolean {
+    if (!room.delete(member)) return false;
     room.ids?.delete(member.id);
     observer?.onLeave(room.name, member.id);
-    if (!room.isEmpty || this.rooms.get(room.name) !== room) return;
+    if (!room.isEmpty || this.rooms.get(room.name) !== room) return true;
     this.rooms.delete(room.name);
     this.roomsView?.delete(room.name);
     observer?.onDelete(room.name);
+    return true;
   }
 
   private makeOwnRoomReal(member: Member): Room {
     const room = new Room(member.id);
     room.add(member);
     this.rooms.set(member.id, room);
-    member.isInOwnRoom = false;
-    if (member.joined === null) member.joined = room;
-    else member.joined = new Set(member.joined instanceof Room ? [room, member.joined] : [room, ...member.joined]);
+    member.unshift(room);
     return room;
   }
 
@@ -289,7 +313,7 @@ function namesOf(member: Member): Set<RoomName> {
   if (member.names !== null) return member.names;
   const names = (member.names = new Set<RoomName>());
   if (member.isInOwnRoom) names.add(member.id);
-  member.forEachRoom((room) => names.add(room.name));
+  for (const room of member.rooms) names.add(room.name);
   return names;
 }
 
@@ -298,10 +322,4 @@ function idsOf(room: Room): Set<SocketId> {
   room.ids = new Set();
   room.forEach((member) => room.ids!.add(member.id));
   return room.ids;
-}
-
-function withoutRoom(joined: Room | Set<Room> | null, room: Room): Room | Set<Room> | null {
-  if (joined === room) return null;
-  if (joined instanceof Set) joined.delete(room);
-  return joined;
 }

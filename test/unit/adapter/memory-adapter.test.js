@@ -76,7 +76,8 @@ it("notices whoever watches by replacing emit [MEM-9]", () => {
 
 it("agrees with the plain maps of the base class, whatever happens, viewed or not [ADP-11, ADP-12, ADP-31, ADP-40]", () => {
   const ids = ["s1", "s2", "s3", "s4"];
-  const names = [...ids, "a", "b", "c", 1];
+  const many = Array.from({ length: 140 }, (_, i) => `many${i}`);
+  const names = [...ids, "a", "b", "c", 1, "many0", "many77", "many139"];
   const id = fc.constantFrom(...ids);
   const room = fc.constantFrom(...names);
   const rooms = fc.uniqueArray(room, { maxLength: 4 });
@@ -84,6 +85,7 @@ it("agrees with the plain maps of the base class, whatever happens, viewed or no
     fc.tuple(fc.constant("addAll"), id, rooms),
     fc.tuple(fc.constant("del"), id, room),
     fc.tuple(fc.constant("delAll"), id),
+    fc.tuple(fc.constant("addAll"), id, fc.constant(many)),
     fc.tuple(fc.constant("select"), rooms, rooms),
     fc.tuple(fc.constantFrom("viewRooms", "viewSids", "viewOne"), id),
     fc.tuple(fc.constant("listen")),
@@ -113,4 +115,26 @@ it("agrees with the plain maps of the base class, whatever happens, viewed or no
     assert.deepStrictEqual(actual, expected);
     for (const [name, members] of expected) assert.deepEqual([...actual.get(name)], [...members]);
   }
+});
+
+it("agrees with the base class when listeners of its events join and leave [ADP-11, ADP-40]", () => {
+  const logs = [Adapter, MemoryAdapter].map((AdapterClass) => {
+    const adapter = new AdapterClass(standIn(["s1", "s2"]));
+    const log = logRoomEvents(adapter);
+    adapter.on("create-room", (room) => adapter.addAll("s1", new Set([room])));
+    adapter.on("leave-room", (room, id) => {
+      if (room === "a") adapter.addAll(id, new Set(["late"]));
+      if (room === "b") adapter.del(id, "c");
+    });
+    adapter.addAll("s1", new Set(["s1", "a", "b", "c"]));
+    adapter.addAll("s2", new Set(["s2", "b", "c"]));
+    adapter.del("s2", "b");
+    adapter.delAll("s1");
+    log.push(
+      [...adapter.rooms].map(([room, ids]) => [room, [...ids]]),
+      [...adapter.sids].map(([id, rooms]) => [id, [...rooms]]),
+    );
+    return log;
+  });
+  assert.deepEqual(logs[1], logs[0]);
 });
