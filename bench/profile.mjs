@@ -65,7 +65,12 @@ class ProfilingBed extends Bed {
 
 const load = await Load.start({ cores: values["load-cores"].split(",") });
 for (const name of names) {
-  const server = await startServer(SERVERS[name], { core: values["server-core"], options: scenario.options, host: scenario.host });
+  const server = await startServer(SERVERS[name], {
+    core: values["server-core"],
+    options: scenario.options,
+    host: scenario.host,
+    isNode: scenario.isNode,
+  });
   const bed = new ProfilingBed(server, load, {
     name,
     scale: Number(values.scale),

@@ -123,7 +123,13 @@ async function compare(scenario, names, runtime) {
 
 async function turn(scenario, name, { binary }, work) {
   if (scenario.standalone) return scenario.standalone(SERVERS[name], { node: binary, core: serverCore });
-  const server = await startServer(SERVERS[name], { node: binary, core: serverCore, options: scenario.options, host: scenario.host });
+  const server = await startServer(SERVERS[name], {
+    node: binary,
+    core: serverCore,
+    options: scenario.options,
+    host: scenario.host,
+    isNode: scenario.isNode,
+  });
   try {
     return await work(new Bed(server, load, { ...settings, tls: scenario.host === "tls" }));
   } finally {

@@ -34,9 +34,9 @@ export class Load {
     return { units: sum(results.map((result) => result?.units ?? 0)), latencies: merged("latencies"), lags: merged("lags") };
   }
 
-  async cpu() {
-    const all = await Promise.all(this.workers.map((worker) => worker.command("cpu")));
-    return all.map(({ user, system }) => user + system);
+  /** Microseconds that each generator has worked so far. */
+  work() {
+    return Promise.all(this.workers.map((worker) => worker.command("work")));
   }
 
   stop() {
@@ -84,18 +84,18 @@ export class Bed {
 
   /** What `work` cost the server, and the load generators. */
   async measure(work) {
-    const [loadBefore, { cpu: before }] = await Promise.all([this.load.cpu(), this.server.command("cpu")]);
+    const [loadBefore, { cpu: before }] = await Promise.all([this.load.work(), this.server.command("cpu")]);
     const start = performance.now();
     const result = await work();
     const wallUs = (performance.now() - start) * 1000;
     const { cpu: after } = await this.server.command("cpu");
-    const loadAfter = await this.load.cpu();
+    const loadAfter = await this.load.work();
     return {
       units: result.units,
       user: after.user - before.user,
       system: after.system - before.system,
       wallUs,
-      loadBusy: Math.max(...loadAfter.map((cpu, i) => (cpu - loadBefore[i]) / wallUs)),
+      loadBusy: Math.max(...loadAfter.map((spent, i) => (spent - loadBefore[i]) / wallUs)),
       p50: result.latencies?.quantile(0.5) ?? null,
       p99: result.latencies?.quantile(0.99) ?? null,
       lag: result.lags?.quantile(0.99) ?? null,
@@ -109,7 +109,7 @@ export class Bed {
   }
 }
 
-export async function startServer({ script, config = {}, nodeArgs = [] }, { node, core, options = {}, host } = {}) {
-  const merged = { ...config, ...(host === undefined ? {} : { host }), options: { ...config.options, ...options } };
+export async function startServer({ script, config = {}, nodeArgs = [] }, { node, core, options = {}, host, isNode = false } = {}) {
+  const merged = { ...config, isNode, ...(host === undefined ? {} : { host }), options: { ...config.options, ...options } };
   return startChild({ script: local(script), args: [JSON.stringify(merged)], nodeArgs: ["--expose-gc", ...nodeArgs], node, core });
 }

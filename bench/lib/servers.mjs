@@ -8,9 +8,10 @@ const bench = join(root, "bench");
 const api = "servers/api-server.mjs";
 const roomcast = join(root, "dist/index.js");
 const original = join(bench, "node_modules/socket.io");
+const adapters = { roomcast: join(root, "dist/public/adapter.js"), original: join(bench, "node_modules/socket.io-adapter") };
 
 export const SERVERS = {
-  roomcast: { title: "roomcast", kind: "api", host: "node", script: api, config: { module: roomcast } },
+  roomcast: { title: "roomcast", kind: "api", host: "node", script: api, config: { module: roomcast, adapters: adapters.roomcast } },
   "roomcast-immediate": {
     title: 'roomcast, `flush: "immediate"`',
     kind: "api",
@@ -19,7 +20,7 @@ export const SERVERS = {
     config: { module: roomcast, options: { flush: "immediate" } },
     onRequest: true,
   },
-  "socket.io": { title: "socket.io", kind: "api", host: "node", script: api, config: { module: original } },
+  "socket.io": { title: "socket.io", kind: "api", host: "node", script: api, config: { module: original, adapters: adapters.original } },
   ws: { title: "bare ws", kind: "bare", host: "node", script: "servers/ws-server.mjs", config: { preframed: false } },
   preframed: { title: "bare ws, preframed", kind: "bare", host: "node", script: "servers/ws-server.mjs", config: { preframed: true } },
   "roomcast-uws": { title: "roomcast on uWebSockets.js", kind: "api", host: "uws", script: api, config: { module: roomcast, host: "uws" } },

@@ -189,6 +189,17 @@ export const scenarios = [
       });
     },
   },
+  ...[false, true].map((areHere) => ({
+    title: `cluster message for a room ${areHere ? "of 5 here" : "elsewhere"}`,
+    unit: "message",
+    for: onNodeApi,
+    isNode: true,
+    async run(bed) {
+      await bed.open(500);
+      await bed.server.command("assign", 100);
+      return bed.warmMeasure(() => bed.server.command("relay", { times: bed.scaled(areHere ? 4000 : 100_000), rooms: 100, areHere }));
+    },
+  })),
   connect("connect, recovery on", "websocket", { scenario: connectRecovery }),
   echo("echo with ack, 8 in flight, recovery on", { clients: 50, count: 2000, inFlight: 8, ...connectRecovery }),
   broadcast("broadcast 64 B to 1000, recovery on", { times: 60, ...connectRecovery }),

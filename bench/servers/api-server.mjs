@@ -10,7 +10,14 @@ import { config, control, MAX_PAYLOAD, PING_INTERVAL, tally } from "./common.mjs
 
 const require = createRequire(import.meta.url);
 const { Server } = require(config.module);
-const options = { pingInterval: PING_INTERVAL, serveClient: false, maxHttpBufferSize: MAX_PAYLOAD, ...config.options };
+const Node = config.isNode ? clusterNode(require(config.adapters).ClusterAdapter) : undefined;
+const options = {
+  pingInterval: PING_INTERVAL,
+  serveClient: false,
+  maxHttpBufferSize: MAX_PAYLOAD,
+  ...(Node && { adapter: Node }),
+  ...config.options,
+};
 const io = config.host === "uws" ? serveOnUws() : serveOnNode();
 
 function serveOnNode() {
@@ -27,6 +34,20 @@ function serveOnUws() {
   server.attachApp(app);
   app.listen("0.0.0.0", 0, (token) => ready({ port: uws.us_socket_local_port(token) }));
   return server;
+}
+
+/** A node of a cluster whose bus is left out: what it publishes is kept. */
+function clusterNode(ClusterAdapter) {
+  return class extends ClusterAdapter {
+    published = [];
+
+    async doPublish(message) {
+      this.published.push(message);
+      return "1";
+    }
+
+    async doPublishResponse() {}
+  };
 }
 
 io.on("connection", (socket) => {
@@ -115,6 +136,21 @@ control({
       await new Promise((resolve) => setImmediate(resolve));
     }
     return { units: times * 5 };
+  },
+  /** What another node published for one room after the other comes in: `times` messages, for rooms that `assign` made, or for others. */
+  async relay({ times, rooms, areHere }) {
+    const nsp = io.of("/");
+    const other = new Node(nsp);
+    for (const name of roomNames(rooms)) {
+      const target = { rooms: new Set([areHere ? name : `${name}-elsewhere`]), except: new Set(), flags: {} };
+      await other.broadcast({ type: 2, data: ["item", "hello world"], nsp: "/" }, target);
+    }
+    for (let i = 0; i < times; i++) {
+      nsp.adapter.onMessage(other.published[i % rooms], "1");
+      if (i % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
+    }
+    other.close?.();
+    return { units: times };
   },
   ...memoryClients(io.httpServer, tally, (text) => io.emit("item", text)),
   /** Each client is sent messages of its own, `times` of them, one per tick. */
