@@ -202,15 +202,18 @@ function readOptions(value: unknown): EncodedOptions | null {
   const { rooms, except, flags } = value;
   // An entry that is no room is kept: it matches nobody, whereas an empty list would match everybody.
   if (!Array.isArray(rooms) || !(except === undefined || Array.isArray(except))) return null;
-  return { rooms: [...rooms], except: [...(except ?? [])], flags: isObject(flags) ? readFlags(flags) : {} };
+  return { rooms, except: except ?? [], flags: isObject(flags) ? readFlags(flags) : {} };
 }
 
-const BOOLEAN_FLAGS = ["volatile", "compress", "local", "broadcast", "binary", "expectSingleResponse"];
+const BOOLEAN_FLAGS = new Set(["volatile", "compress", "local", "broadcast", "binary", "expectSingleResponse"]);
 
 function readFlags(value: Record<string, unknown>): BroadcastFlags {
   const flags: Record<string, unknown> = {};
-  for (const name of BOOLEAN_FLAGS) if (typeof value[name] === "boolean") flags[name] = value[name];
-  if (typeof value["timeout"] === "number" && value["timeout"] >= 0) flags["timeout"] = value["timeout"];
+  for (const name in value) {
+    const flag = value[name];
+    if (BOOLEAN_FLAGS.has(name) ? typeof flag === "boolean" : name === "timeout" && typeof flag === "number" && flag >= 0)
+      flags[name] = flag;
+  }
   return flags;
 }
 
