@@ -8,6 +8,9 @@ import type { Wire } from "../../transports/websocket";
 import type { UwsWebSocket } from "./api";
 import { holdCork, holdsCork, mayCork, putOff, type Corkable } from "./cork";
 
+/** The library has checked the text; a byte order mark is part of it. Quicker than `Buffer.toString`. */
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
 /** What `send` gives when the peer has not taken everything. */
 const WAITS = 0;
 
@@ -133,7 +136,7 @@ export class UwsWire implements Wire, Flushable, Corkable {
     holdCork(this);
     if (isBinary)
       this.listener?.onWireBinary(Buffer.from(data.slice(0))); // theirs is taken back when this returns
-    else this.listener?.onWireText(Buffer.from(data).toString());
+    else this.listener?.onWireText(utf8.decode(data));
   }
 
   /** The library has answered it; pongs to a peer that doesn't read are counted. @internal */
