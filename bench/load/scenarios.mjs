@@ -37,7 +37,7 @@ function echo(title, { clients, count, inFlight, bytes, client, ...scenario }) {
   };
 }
 
-function broadcast(title, { clients = 1000, times, perTick = 1, bytes = 64, binary = false, rooms = 0, gapMs = 15, client, ...scenario }) {
+function broadcast(title, { clients = 1000, times, perTick = 1, bytes = 64, binary = false, rooms = 0, gapMs = 1, client, ...scenario }) {
   return {
     title,
     unit: "recipient",
@@ -134,7 +134,7 @@ export const scenarios = [
   broadcast("broadcast 64 B to 1000, 5 per tick", { times: 30, perTick: 5 }),
   broadcast("broadcast 1 KB to 1000", { times: 60, bytes: 1024 }),
   broadcast("broadcast 1 KB to 1000, 5 per tick", { times: 30, perTick: 5, bytes: 1024 }),
-  broadcast("broadcast 16 KB to 1000", { times: 30, bytes: 16384, gapMs: 40 }),
+  broadcast("broadcast 16 KB to 1000", { times: 30, bytes: 16384, gapMs: 5 }),
   broadcast("broadcast 1 KB binary to 1000", { times: 40, bytes: 1024, binary: true }),
   broadcast("broadcast 1 KB binary to 1000, 5 per tick", { times: 20, perTick: 5, bytes: 1024, binary: true }),
   broadcast("200 rooms of 5", { times: 60, rooms: 200 }),
