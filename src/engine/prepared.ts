@@ -68,13 +68,20 @@ export class Prepared {
     return frame;
   }
 
-  /** The packet as the payload of a WebSocket message, for hosts that make frames by themselves; made once for a shared packet. */
-  toPayload(): string | Buffer {
+  /** The packet as a WebSocket message: text or binary. */
+  toMessage(): string | Buffer {
     const { data } = this;
-    if (typeof data === "object") return data;
-    const text = this.typeCode + (data ?? "");
-    if (!this.shared) return text;
-    return (this.payload ??= Buffer.from(text));
+    return typeof data === "object" ? data : this.typeCode + (data ?? "");
+  }
+
+  /** The bytes of that message, made once for a shared packet; text where nobody shares it. For libraries that make frames by themselves. */
+  toPayload(): string | Buffer {
+    if (!this.shared) return this.toMessage();
+    if (this.payload === null) {
+      const message = this.toMessage();
+      this.payload = typeof message === "string" ? Buffer.from(message) : message;
+    }
+    return this.payload;
   }
 
   /** The character that tells the packet's type on the wire; nothing for a raw form. */

@@ -52,8 +52,7 @@ export class LibraryWire implements Wire, Flushable, BoundWebSocket {
   }
 
   push(packet: Prepared): void {
-    const { size, data, typeCode } = packet;
-    const payload = typeof data === "object" ? data : typeCode + (data ?? "");
+    const { size } = packet;
     if (this.state === "idle") {
       this.state = "pending";
       schedule(this);
@@ -62,8 +61,9 @@ export class LibraryWire implements Wire, Flushable, BoundWebSocket {
     this.bytesInFlight += size;
     const onSent = (error?: Error | null): void => this.onSent(size, error);
     if (!this.isOpen) return;
-    if (this.compressionThreshold === null) this.ws.send(payload, onSent);
-    else this.ws.send(payload, { compress: packet.compress && size >= this.compressionThreshold }, onSent);
+    if (this.compressionThreshold === null) return this.ws.send(packet.toMessage(), onSent);
+    const compress = packet.compress && size >= this.compressionThreshold;
+    this.ws.send(packet.toPayload(), { compress, binary: typeof packet.data === "object" }, onSent);
   }
 
   flushScheduled(): void {
