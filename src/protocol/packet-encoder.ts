@@ -3,11 +3,6 @@ import { type BinaryValue, hasBinary, takeOut } from "./attachments";
 import { toBuffer } from "./engine-packet";
 import { PacketType, type Packet, type Payload } from "./packet";
 
-const SPACE = 0x20;
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const TILDE = 0x7e;
-
 type Replacer = (this: Payload, key: string, value: Payload) => Payload;
 
 /**
@@ -17,33 +12,7 @@ type Replacer = (this: Payload, key: string, value: Payload) => Payload;
 export function encodeText(packet: Packet, replacer?: Replacer): string {
   const { data } = packet;
   const header = packet.type + addressOf(packet);
-  if (data === undefined || data === null) return header;
-  const texts = replacer === undefined ? plainTexts(data) : null;
-  return header + (texts ?? JSON.stringify(data, replacer));
-}
-
-const PLAIN_TEXTS_MAX = 4;
-const PLAIN_LENGTH_MAX = 64;
-
-/** What `JSON.stringify` gives for a few short texts that need no escapes, as many events are, in two thirds of its time; else null. */
-function plainTexts(data: unknown): string | null {
-  if (!Array.isArray(data) || data.length === 0 || data.length > PLAIN_TEXTS_MAX) return null;
-  let json = "";
-  for (let index = 0; index < data.length; index++) {
-    const text: unknown = data[index];
-    if (typeof text !== "string" || !isPlain(text)) return null;
-    json += (index === 0 ? '["' : '","') + text;
-  }
-  return json + '"]';
-}
-
-function isPlain(text: string): boolean {
-  if (text.length > PLAIN_LENGTH_MAX) return false;
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if (code < SPACE || code > TILDE || code === QUOTE || code === BACKSLASH) return false;
-  }
-  return true;
+  return data === undefined || data === null ? header : header + JSON.stringify(data, replacer);
 }
 
 /** Namespace and id as they follow the type, and the number of attachments. */
