@@ -1,11 +1,13 @@
 // Shows where a scenario's time goes on the server: `node bench/profile.mjs SCENARIO [--servers roomcast,socket.io] [--scale 1]`.
 // Writes a CPU profile (for Chrome's developer tools or an editor) and prints its split, the functions with the most own time, and the
-// system calls per unit, which a second run counts. SCENARIO is a part of a title of load/scenarios.mjs.
+// system calls per unit, which a second run counts. With `--perf`, and where Linux's `perf` is installed, a third run tells how much of
+// the time is the kernel's, Node.js' and ours. SCENARIO is a part of a title of load/scenarios.mjs.
 import { mkdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Bed, Load, startServer } from "./lib/bed.mjs";
 import { splitProfile } from "./lib/cpu-profile.mjs";
+import { hasPerf, NODE_ARGS, splitWithPerf } from "./lib/perf.mjs";
 import { chooseServers, installRivals, SERVERS } from "./lib/servers.mjs";
 import { countSyscalls, syscallCounter } from "./lib/syscalls.mjs";
 import { scenarios } from "./load/scenarios.mjs";
@@ -16,6 +18,7 @@ const { values, positionals } = parseArgs({
     servers: { type: "string", default: "roomcast" },
     scale: { type: "string", default: "1" },
     warmup: { type: "string", default: "2000" },
+    perf: { type: "boolean", default: false },
     top: { type: "string", default: "25" },
     "server-core": { type: "string", default: "0" },
     "load-cores": { type: "string", default: availableParallelism() > 2 ? "1,2" : "1" },
@@ -44,6 +47,10 @@ class ProfilingBed extends Bed {
     await this.server.command("stopProfile", file);
     const { counts, result } = await countSyscalls(this.server.pid, work);
     this.show(file, figures, counts, result.units);
+    if (values.perf) {
+      console.log("by perf:");
+      for (const [part, share] of await splitWithPerf(this.server.pid, work)) console.log(`  ${percent(share)}  ${part}`);
+    }
     return figures;
   }
 
@@ -63,14 +70,22 @@ class ProfilingBed extends Bed {
   }
 }
 
+if (values.perf && !hasPerf()) {
+  console.error("--perf: `perf` (Debian: linux-perf) is not installed");
+  process.exit(1);
+}
 const load = await Load.start({ cores: values["load-cores"].split(",") });
 for (const name of names) {
-  const server = await startServer(SERVERS[name], {
-    core: values["server-core"],
-    options: scenario.options,
-    host: scenario.host,
-    isNode: scenario.isNode,
-  });
+  const nodeArgs = values.perf ? NODE_ARGS : [];
+  const server = await startServer(
+    { ...SERVERS[name], nodeArgs },
+    {
+      core: values["server-core"],
+      options: scenario.options,
+      host: scenario.host,
+      isNode: scenario.isNode,
+    },
+  );
   const bed = new ProfilingBed(server, load, {
     name,
     scale: Number(values.scale),
