@@ -10,12 +10,24 @@ export interface Flushable {
 
 let scheduled: Flushable[] = [];
 let spare: Flushable[] = [];
+let isHeld = false;
 
-/** Puts `target` on the list of those that write at the end of this tick: one `process.nextTick` for all. Hot. */
+/** Puts `target` on the list of those that write at the end of this tick: one `process.nextTick` for all, or none while held. Hot. */
 export function schedule(target: Flushable): void {
   if (target.isScheduled) return;
   target.isScheduled = true;
-  if (scheduled.push(target) === 1) runInRoot(requestFlush);
+  if (scheduled.push(target) === 1 && !isHeld) runInRoot(requestFlush);
+}
+
+/** A tick of ours begins, which ends with `releaseFlush`: what comes together until then asks for no tick of its own. */
+export function holdFlush(): void {
+  isHeld = true;
+}
+
+/** Counterpart of `holdFlush`. @param isNow write here; otherwise, where user code threw, in a tick that follows */
+export function releaseFlush(isNow: boolean): void {
+  isHeld = false;
+  if (scheduled.length > 0) runInRoot(isNow ? flushAll : requestFlush);
 }
 
 /** It has nothing left to write; a stale entry of the list is skipped. */

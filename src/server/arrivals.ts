@@ -1,3 +1,4 @@
+import { holdFlush, releaseFlush } from "../engine/flush";
 import { PacketType } from "../protocol/packet";
 import { nextTick } from "../support/tick";
 import type { Socket } from "./socket";
@@ -66,11 +67,13 @@ export class Arrivals {
   /** @internal */
   run(owner: ArrivalsOwner): void {
     let isDone = false;
+    holdFlush();
     try {
       this.handOver(owner);
       this.raise();
       isDone = true;
     } finally {
+      releaseFlush(isDone);
       if (!isDone) nextTick(run, this, owner);
     }
   }

@@ -260,6 +260,24 @@ test("leaves what a listener throws to the process, and keeps the connection [EV
   await fence(client, socket);
 });
 
+test("sends what listeners emitted though one of them throws [EVT-26]", async (t) => {
+  const { io, port } = await startServer(t);
+  const exceptions = catchProcess(t, "uncaughtException");
+  io.on("connection", (socket) =>
+    socket.on("n", (n) => {
+      socket.emit("before", n);
+      if (n === 2) throw new Error("from the listener");
+      socket.emit("after", n);
+    }),
+  );
+  const peer = await wirePeer(t, port);
+  peer.send('42["n",1]', '42["n",2]', '42["n",3]');
+  const texts = [];
+  for (let i = 0; i < 5; i++) texts.push(await peer.next());
+  assert.deepEqual(texts, ['42["before",1]', '42["after",1]', '42["before",2]', '42["before",3]', '42["after",3]']);
+  assert.equal((await exceptions.next()).message, "from the listener");
+});
+
 test("runs socket middlewares for events alone [EVT-31]", async (t) => {
   const { socket, client } = await pair(t);
   const seen = [];
@@ -341,6 +359,24 @@ test("runs the listeners of one connection in the context of no other [EVT-34]",
   sockets[0].on("start", () => storage.run("the first", () => sockets[0].broadcast.emit("poke")));
   clients[0].emit("start");
   assert.equal(await within(poked, "the event"), undefined);
+});
+
+test("writes what a listener emitted in no listener's context [EVT-34]", oursOnly("it writes in the listener's"), async (t) => {
+  const { io, port } = await startServer(t);
+  const storage = new AsyncLocalStorage();
+  const drained = new Promise((resolve) => {
+    io.on("connection", (socket) =>
+      socket.on("go", () => {
+        storage.enterWith("the listener's");
+        socket.emit("first"); // passes through the connection's events at once
+        socket.emit("second");
+        socket.conn.on("drain", () => resolve(storage.getStore()));
+      }),
+    );
+  });
+  const peer = await wirePeer(t, port);
+  peer.send('42["go"]');
+  assert.equal(await within(drained, "the end of the write"), undefined);
 });
 
 test("returns itself from the mutators of catch-all listeners, and lists them [ANY-1, ANY-3]", async (t) => {
