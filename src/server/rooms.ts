@@ -206,16 +206,23 @@ export class RoomIndex {
     if (member === undefined) return;
     if (observer === null) member.isInOwnRoom = false;
     else if (member.isInOwnRoom) this.makeOwnRoomReal(member);
-    // Whoever observes may make it join others meanwhile.
-    while (this.leaveRooms(member, observer) && observer !== null);
+    const told = observer === null ? null : new Set<RoomName>();
+    while (this.leaveRooms(member, observer, told) && told !== null); // whoever observes may make it join others meanwhile
     this.members.delete(id);
     this.sidsView?.delete(id);
   }
 
-  /** Gives false when it was in none. */
-  private leaveRooms(member: Member, observer: RoomObserver | null): boolean {
+  /**
+   * Takes a member out of its rooms; gives false when it was in none.
+   * @param told  rooms whose end was observed: one that is joined again there is left without a word, or it would go on forever
+   */
+  private leaveRooms(member: Member, observer: RoomObserver | null, told: Set<RoomName> | null): boolean {
     let found = false;
-    for (const room of member.rooms) if (this.removeFromRoom(member, room, observer)) found = true;
+    for (const room of member.rooms) {
+      const isNews = told !== null && !told.has(room.name);
+      if (isNews) told.add(room.name);
+      if (this.removeFromRoom(member, room, isNews ? observer : null)) found = true;
+    }
     return found;
   }
 

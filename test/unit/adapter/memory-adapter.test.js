@@ -138,3 +138,26 @@ it("agrees with the base class when listeners of its events join and leave [ADP-
   });
   assert.deepEqual(logs[1], logs[0]);
 });
+
+for (const AdapterClass of [Adapter, MemoryAdapter]) {
+  it(`forgets a socket though a listener makes it join again what it leaves [ADP-11]: ${AdapterClass.name}`, () => {
+    const adapter = new AdapterClass(standIn(["s1", "s2"]));
+    const left = [];
+    adapter.on("leave-room", (room, id) => {
+      left.push(room);
+      adapter.addAll(id, new Set([room]));
+    });
+    adapter.addAll("s1", new Set(["s1", "a", "b"]));
+    adapter.addAll("s2", new Set(["s2", "b"]));
+    adapter.delAll("s1");
+    assert.deepEqual(left, ["s1", "a", "b"]);
+    assert.deepEqual([...adapter.sids.keys()], ["s2"]);
+    assert.deepStrictEqual(
+      adapter.rooms,
+      new Map([
+        ["b", new Set(["s2"])],
+        ["s2", new Set(["s2"])],
+      ]),
+    );
+  });
+}
