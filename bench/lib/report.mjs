@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { arch, availableParallelism, totalmem, type } from "node:os";
 import { join } from "node:path";
+import { scenarios } from "../load/scenarios.mjs";
 import { canPin } from "./child.mjs";
 import { dotChart } from "./svg.mjs";
 
@@ -48,17 +49,15 @@ export function writeReport(report) {
 }
 
 function mergeReports(old, fresh) {
-  const titles = new Map(fresh.rows.map((row) => [key(row), row]));
-  const rows = old.rows.map((row) => {
-    const newer = titles.get(key(row));
-    titles.delete(key(row));
-    return newer ?? row; // as a whole: ratios compare servers of one run
-  });
+  const measured = new Set(fresh.rows.map(placeOf));
+  const kept = old.rows.filter((row) => placeOf(row) !== -1 && !measured.has(placeOf(row))); // as a whole: ratios compare servers of one run
   const servers = [...old.servers, ...fresh.servers.filter(({ name }) => !old.servers.some((server) => server.name === name))];
-  return { ...fresh, servers, rows: [...rows, ...titles.values()] };
+  return { ...fresh, servers, rows: [...kept, ...fresh.rows].sort((a, b) => placeOf(a) - placeOf(b)) };
 }
 
-const key = ({ scenario }) => scenario.replace(/ \(\d+ per second\)$/, "");
+/** Where the scenario of a row stands among the scenarios; -1: it is no more. */
+const placeOf = ({ scenario }) =>
+  scenarios.findIndex(({ title }) => scenario === title || scenario.startsWith(`${title}: `) || scenario.startsWith(`${title} (`));
 
 const ratioOf = (row, name) => {
   const base = row.byServer[BASE]?.median;

@@ -18,9 +18,9 @@ const BASE64 = 98; // "b"
 /** What a malformed packet decodes to. */
 export const ERROR_PACKET: EnginePacket = { type: "error", data: "parser error" };
 
-/** The character of a packet type. */
+/** The character of a packet type. Hot: once per packet, and most are messages. */
 export function codeOf(type: EnginePacketType | "raw"): string {
-  return CODES[type];
+  return type === "message" ? CODES.message : CODES[type];
 }
 
 /** True for what travels as bytes: a Buffer, an ArrayBuffer, a view; also those of another realm, as test runners make them. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { Encoder, encodeText } from "../../../dist/protocol/packet-encoder.js";
 import { nameOf, readVectors } from "./vectors.js";
 
@@ -123,5 +124,21 @@ test("passes a replacer to JSON.stringify [SIO-38]", () => {
   assert.equal(
     hiding.encode({ type: 2, nsp: "/", data: ["m", { secret: 1 }, Buffer.alloc(1)] })[0],
     '51-["m",{},{"_placeholder":true,"num":0}]',
+  );
+});
+
+test("writes any list as JSON.stringify does [SIO-11]", () => {
+  const text = fc.oneof(
+    fc.string(),
+    fc.string({ unit: "binary" }),
+    fc.string({ minLength: 20, maxLength: 30 }),
+    fc.constantFrom("", '"', "\\", "\x7f", "\ud800"),
+  );
+  const value = fc.oneof({ weight: 5, arbitrary: text }, fc.jsonValue(), fc.constantFrom(undefined, NaN, -0));
+  fc.assert(
+    fc.property(fc.array(value, { maxLength: 6 }), (data) => {
+      assert.equal(new Encoder().encode({ type: 3, nsp: "/", id: 1, data })[0], "31" + JSON.stringify(data));
+    }),
+    { numRuns: 2000 },
   );
 });
