@@ -152,7 +152,10 @@ export class Adapter extends EventEmitter {
     if (joined === undefined) return;
     for (const room of joined) this._leave(id, room);
     this.sids.delete(id);
-    for (const room of joined) this._takeOut(id, room); // a listener has made it join again
+    for (const room of joined) {
+      const members = this.rooms.get(room); // a listener has made it join again
+      if (members?.delete(id) && members.size === 0) this.rooms.delete(room);
+    }
   }
 
   /** @internal */
@@ -161,11 +164,6 @@ export class Adapter extends EventEmitter {
     if (members === undefined || !members.delete(id)) return;
     this.emit("leave-room", room, id);
     if (members.size === 0 && this.rooms.delete(room)) this.emit("delete-room", room);
-  }
-
-  private _takeOut(id: SocketId, room: Room): void {
-    const members = this.rooms.get(room);
-    if (members !== undefined && members.delete(id) && members.size === 0) this.rooms.delete(room);
   }
 
   /** Gives the rooms of a socket. The set is live: not a copy. */
