@@ -26,7 +26,7 @@ class Arrival {
  * The packets of one connection that came in one go, between their decoding and their listeners.
  *
  * Two rounds in one tick: first each packet is handed to its socket (catch-all listeners, answers), then the listeners
- * of the events run. A tick of its own for each packet and each event would give the same order. When user code throws,
+ * of the events run, and what has no socket yet has its turn among them. A tick of its own for each packet and each event would give the same order. When user code throws,
  * the rest has its turn in a new tick.
  */
 export class Arrivals {
@@ -35,6 +35,8 @@ export class Arrivals {
   /** The packet being handed over, and the first one whose listeners haven't run. */
   private current: Arrival | null = null;
   private state: "collecting" | "handing over" | "raising" = "collecting";
+  /** False once an event has gone its own way, through middlewares or catch-all listeners: those behind it must not overtake it. */
+  private takesEvents = true;
 
   /** Adds a packet; the first one schedules the rounds. @param socket null: `onUnclaimed` of the owner takes it */
   add(socket: AnySocket | null, packet: SocketPacket, owner: ArrivalsOwner): void {
@@ -59,7 +61,8 @@ export class Arrivals {
   /** Puts an event in for the second round; false if it isn't the first one of the packet that is being handed over. */
   raiseLater(socket: object, event: Event): boolean {
     const { current } = this;
-    if (this.state !== "handing over" || current === null || current.socket !== socket || current.event !== null) return false;
+    if (this.state !== "handing over" || !this.takesEvents) return false;
+    if (current === null || current.socket !== socket || current.event !== null) return false;
     current.event = event;
     return true;
   }
@@ -70,7 +73,7 @@ export class Arrivals {
     holdFlush();
     try {
       this.handOver(owner);
-      this.raise();
+      this.raise(owner);
       isDone = true;
     } finally {
       releaseFlush(isDone);
@@ -89,19 +92,22 @@ export class Arrivals {
     if (this.state !== "handing over") return;
     for (; this.current !== null; this.current = this.current.next) {
       const { socket, packet } = this.current;
-      if (socket === null) owner.onUnclaimed(packet);
-      else if (socket.connected || packet.type === ACK || packet.type === BINARY_ACK) socket._onpacket(packet);
+      const isAnswer = packet.type === ACK || packet.type === BINARY_ACK;
+      if (socket === null || !(socket.connected || isAnswer)) continue;
+      socket._onpacket(packet);
+      if (this.current.event === null && !isAnswer) this.takesEvents = false;
     }
     this.state = "raising";
     this.current = this.first;
     owner.onHandedOver();
   }
 
-  private raise(): void {
+  private raise(owner: ArrivalsOwner): void {
     while (this.current !== null) {
-      const { socket, event, next } = this.current;
+      const { socket, packet, event, next } = this.current;
       this.current = next;
-      if (event !== null) socket!._raise(event);
+      if (socket === null) owner.onUnclaimed(packet);
+      else if (event !== null) socket._raise(event);
     }
   }
 }

@@ -216,13 +216,12 @@ export class Client<
     if (this.conn.protocol === 3) ({ name, auth } = this.readLegacyName(name));
 
     const socket = this.socketIn(name);
-    if (socket === undefined) {
-      if (type === CONNECT) this.connect(name, isObject(auth) ? auth : NO_AUTH);
-      else this.violate("a packet for a namespace that was not joined");
-    } else if (type === CONNECT) {
-      if (this.isLeaving(socket))
-        this.arrivals!.add(null, packet, this); // left and joined again in one go
-      else this.violate("a second CONNECT for a namespace");
+    if (type === CONNECT) {
+      if (socket !== undefined && !this.isLeaving(socket)) this.violate("a second CONNECT for a namespace");
+      else if (this.arrivals === null) this.connect(name, isObject(auth) ? auth : NO_AUTH);
+      else this.arrivals.add(null, packet, this); // its middlewares see what listeners make of the packets before it
+    } else if (socket === undefined) {
+      this.violate("a packet for a namespace that was not joined");
     } else if (type === CONNECT_ERROR) {
       this.violate("CONNECT_ERROR from a client");
     } else {
@@ -258,9 +257,9 @@ export class Client<
     this.handedOver = null;
   }
 
-  /** @internal */
+  /** Its turn is behind all ticks: events that came before it may have taken one of their own. @internal */
   onUnclaimed(packet: SocketPacket): void {
-    this.ondecoded(packet);
+    queueMicrotask(() => this.ondecoded(packet));
   }
 
   /** Has an event's listeners run after the packets that came with it; false if it isn't of the packet at hand. @internal */

@@ -39,6 +39,40 @@ test("lets a client leave and join again in one go [SIO-59]", async (t) => {
   assert.deepEqual(events, ["client namespace disconnect", "new"]);
 });
 
+for (const [how, prepare] of [
+  ["at once", () => {}],
+  ["behind middlewares", (socket) => socket.use((event, next) => next())],
+  ["behind catch-all listeners", (socket) => socket.onAny(() => {})],
+]) {
+  test(`runs a namespace's middlewares after the listeners of events that came before, ${how} [EVT-21, NSP-20]`, async (t) => {
+    const { io, join } = fakeServer(t);
+    const { conn, socket } = await join();
+    prepare(socket);
+    const seen = [];
+    socket.on("login", () => seen.push("login"));
+    io.of("/a").use((joining, next) => {
+      seen.push("middleware");
+      next();
+    });
+    conn.receive('2["login"]', "0/a,");
+    assert.equal((await conn.taken()).filter(isReply).length, 1);
+    assert.deepEqual(seen, ["login", "middleware"]);
+  });
+
+  test(`keeps the order of events of two namespaces, the first one's ${how} [EVT-21]`, async (t) => {
+    const { join, enter } = fakeServer(t);
+    const { conn, socket } = await join();
+    const other = await enter(conn, "/a");
+    prepare(socket);
+    const seen = [];
+    socket.on("e", (value) => seen.push(value));
+    other.on("e", (value) => seen.push(value));
+    conn.receive('2["e",1]', '2/a,["e",2]', '2["e",3]');
+    await settled();
+    assert.deepEqual(seen, [1, 2, 3]);
+  });
+}
+
 test("ignores a second next() and a next() after the connection is gone [MID-10, MID-11]", async (t) => {
   const { io, open } = fakeServer(t);
   const events = [];
