@@ -290,10 +290,11 @@ export class PollingTransport extends Transport implements Flushable {
   }
 
   abort(): void {
-    const wasWaiting = this.poll !== null && (this.writable || this.pending !== null);
+    const { poll, pending } = this;
+    const wasWaiting = poll !== null && (this.writable || pending !== null);
     this.retire();
     this.pending = null;
-    if (wasWaiting) this.answer(this.poll!, [CLOSE]);
+    if (wasWaiting) this.answer(poll, pending === null ? [CLOSE] : pending.concat(CLOSE));
   }
 
   override discard(): void {

@@ -4,9 +4,10 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { fakeClock, once, record } from "../../support/client.js";
-import { WireSocket, http } from "../../support/wire-client.js";
+import { SEPARATOR, WireSocket, http } from "../../support/wire-client.js";
 import { POLLING, WEBSOCKET, ending, openPolling, openWebSocket, pollingPair, webSocketPair } from "../../support/engine.js";
 import { startEngine } from "../../support/server.js";
+import { ours } from "../../support/target.js";
 
 const UNKNOWN_SID = '{"code":1,"message":"Session ID unknown"}';
 
@@ -87,6 +88,16 @@ test("drops the queue and answers the waiting poll when discarding [ENG-160]", a
   session.close(true);
   assert.equal(session.readyState, "closed");
   assert.equal((await get).text, "1");
+});
+
+test("sends what the waiting poll has taken already, whatever is discarded behind it [ENG-160]", async (t) => {
+  const { client, session } = await pollingPair(t);
+  const { get } = await waitingPoll(client, session);
+  session.send("taken");
+  session.close(true);
+  const packets = (await get).text.split(SEPARATOR);
+  assert.equal(packets[0], "4taken");
+  ours("the original answers the poll before close() can add the close packet", () => assert.deepEqual(packets, ["4taken", "1"]));
 });
 
 test("ends at once when discarding without a waiting poll [ENG-160]", async (t) => {
