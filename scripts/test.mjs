@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { root } from "./doors.mjs";
 
 /** Families that start browsers, databases or installs: few files at a time, long time-outs. */
-const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "third-party", "uws"]);
+const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "third-party", "twins", "uws"]);
 /** Installs of other families that a family uses as well. */
 const alsoUses = { interop: ["uws"] };
 /** The only Node.js line for which a family's packages have binaries; on others the family, or the part of another that needs it, is left out. */

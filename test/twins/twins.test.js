@@ -1,0 +1,59 @@
+/** Random programs run on `socket.io` and on this package: listeners, callers and peers must see the same, in the same order. */
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
+import fc from "fast-check";
+import { Server } from "../support/target.js";
+import { programs } from "./program.js";
+import { World } from "./world.js";
+
+const original = createRequire(import.meta.url)("socket.io");
+
+/** More and other programs: `TWIN_RUNS=5000 TWIN_SEED=$RANDOM node --test test/twins/twins.test.js`. */
+const RUNS = Number(process.env.TWIN_RUNS ?? 150);
+const SEEDS = process.env.TWIN_SEED ? [Number(process.env.TWIN_SEED)] : [1, 2, 3, 4];
+
+for (const seed of SEEDS) {
+  test(`${RUNS} random programs see the same on both servers, seed ${seed}`, { timeout: 3_600_000 }, async (t) => {
+    t.mock.method(console, "warn", () => {}); // of adapters that have nobody for serverSideEmit
+    const outcome = await fc.check(fc.asyncProperty(programs, agree), { numRuns: RUNS, seed });
+    if (outcome.failed) assert.fail(await describe(outcome));
+  });
+}
+
+async function agree(program) {
+  const [expected, met] = await runOnBoth(program);
+  return isDeepStrictEqual(met, expected);
+}
+
+/** Both transcripts: what was seen at each step. */
+function runOnBoth(program) {
+  return Promise.all([run(original.Server, program), run(Server, program)]);
+}
+
+async function run(Server, program) {
+  const world = await World.start(Server, program);
+  const transcript = [];
+  try {
+    for (const command of program.commands) transcript.push(await world.step(command));
+  } catch (error) {
+    transcript.push(`stopped: ${error.message}`);
+  } finally {
+    await world.end();
+  }
+  return transcript;
+}
+
+/** The smallest program that was found, and where its transcripts part. */
+async function describe({ seed, numRuns, counterexample: [program] }) {
+  const [expected, met] = await runOnBoth(program);
+  const { commands, ...settings } = program;
+  const lines = [`seed ${seed}, program ${numRuns}`, JSON.stringify(settings)];
+  for (const [at, command] of commands.entries()) {
+    lines.push(`${at}: ${JSON.stringify(command)}`);
+    if (isDeepStrictEqual(met[at], expected[at])) continue;
+    lines.push(`   socket.io: ${JSON.stringify(expected[at])}`, `   roomcast:  ${JSON.stringify(met[at])}`);
+  }
+  return lines.join("\n");
+}
