@@ -5,9 +5,12 @@ import { adapters } from "./packages.js";
 import { eventually } from "./pairs.js";
 import { startServer } from "./server.js";
 
-/** A constructor for the option `adapter`; messages travel as bytes, later, like on a wire. */
-export function busAdapter(bus, options = {}) {
-  return class BusAdapter extends adapters.ClusterAdapterWithHeartbeat {
+/**
+ * A constructor for the option `adapter`; messages travel as bytes, later, like on a wire.
+ * @param Base  the class with heartbeats that it extends
+ */
+export function busAdapter(bus, options = {}, Base = adapters.ClusterAdapterWithHeartbeat) {
+  return class BusAdapter extends Base {
     constructor(namespace) {
       super(namespace, options);
       /** A mute node neither sends nor hears, as behind a cut wire. */

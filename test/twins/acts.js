@@ -1,55 +1,60 @@
-/** What programs do on the server. Each act gets the world and a command with its target and socket resolved. */
+/** What programs do on the server. Each act gets the node that does it, and a command with its target and socket resolved. */
 
 /** At the target of a broadcast, or at a single socket. */
 const targetActs = {
-  emit(world, { target, ev, args }) {
-    world.note("emit", target.emit(ev, ...args) === true);
+  emit(node, { target, ev, args }) {
+    node.note("emit", target.emit(ev, ...args) === true);
   },
-  send(world, { target, args }) {
+  send(node, { target, args }) {
     target.send(...args);
   },
-  ask(world, { target, ev, args }) {
-    target.emit(ev, ...args, (...answers) => world.noteSettled("answer", answers));
+  ask(node, { target, ev, args }) {
+    target.emit(ev, ...args, (...answers) => node.noteSettled("answer", answers));
   },
-  askWithPromise(world, { target, ev, args }) {
-    world.notePromise("emitWithAck", target.emitWithAck(ev, ...args));
+  askWithPromise(node, { target, ev, args }) {
+    node.notePromise("emitWithAck", target.emitWithAck(ev, ...args));
   },
-  fetchSockets(world, { target }) {
+  fetchSockets(node, { target }) {
     const found = target.fetchSockets?.().then((sockets) => sockets.map((socket) => [socket.id, [...socket.rooms], socket.data]));
-    if (found) world.notePromise("fetchSockets", found);
+    if (found) node.notePromise("fetchSockets", found);
   },
-  allSockets(world, { target }) {
-    if (target.allSockets) world.notePromise("allSockets", target.allSockets());
+  allSockets(node, { target }) {
+    if (target.allSockets) node.notePromise("allSockets", target.allSockets());
   },
-  steerFetched(world, { target, rooms, close }) {
+  steerFetched(node, { target, rooms, close }) {
     const steered = target.fetchSockets?.().then(([socket]) => {
-      if (socket === undefined) return "nobody";
+      if (socket === undefined || socket.connected === false) return "nobody";
       socket.join(rooms);
       socket.emit("e2", "steered");
       if (rooms.length > 1) socket.leave(rooms[0]);
       if (close) socket.disconnect();
       return [socket.id, [...socket.rooms], socket.handshake.auth.token];
     });
-    if (steered) world.notePromise("steered", steered);
+    if (steered) node.notePromise("steered", steered);
   },
-  socketsJoin(world, { target, rooms }) {
+  socketsJoin(node, { target, rooms }) {
     target.socketsJoin?.(rooms);
   },
-  socketsLeave(world, { target, rooms }) {
+  socketsLeave(node, { target, rooms }) {
     target.socketsLeave?.(rooms);
   },
-  disconnectSockets(world, { target, close }) {
+  disconnectSockets(node, { target, close }) {
     target.disconnectSockets?.(close);
   },
-  serverSideEmit(world, { target, ev }) {
-    if (target.serverSideEmit) world.note("serverSideEmit", target.serverSideEmit(ev, 1) === true);
+  serverSideEmit(node, { target, ev }) {
+    if (ev === "error") return; // kills the original's other nodes
+    if (target.serverSideEmit) node.note("serverSideEmit", target.serverSideEmit(ev, 1) === true);
+  },
+  askServers(node, { target, ev }) {
+    if (ev === "error" || node.program.nodes === 1) return; // the original's adapter of a single server forgets the callback
+    target.serverSideEmit?.(ev, (...answers) => node.noteSettled("answer of servers", answers));
   },
   emitToParent({ parent }, { ev, args }) {
     parent.emit(ev, ...args);
   },
-  addMiddleware(world, { close }) {
-    world.io.use((socket, next) => {
-      world.note("late middleware", socket.id, [...socket.rooms]);
+  addMiddleware(node, { close }) {
+    node.io.use((socket, next) => {
+      node.note("late middleware", socket.id, [...socket.rooms]);
       if (close) setImmediate(next);
       else next();
     });
@@ -58,55 +63,55 @@ const targetActs = {
 
 /** At one socket, connected or not. */
 const socketActs = {
-  join(world, { socket, rooms }) {
-    world.note("join", socket.join(rooms) === undefined);
+  join(node, { socket, rooms }) {
+    node.note("join", socket.join(rooms) === undefined);
   },
-  leave(world, { socket, rooms }) {
-    world.note("leave", socket.leave(rooms[0] ?? "r1") === undefined);
+  leave(node, { socket, rooms }) {
+    node.note("leave", socket.leave(rooms[0] ?? "r1") === undefined);
   },
-  disconnect(world, { socket, close }) {
-    world.note("disconnects", socket.disconnect(close) === socket);
+  disconnect(node, { socket, close }) {
+    node.note("disconnects", socket.disconnect(close) === socket);
   },
-  closeConnection(world, { socket, close }) {
+  closeConnection(node, { socket, close }) {
     if (socket.conn.readyState === "open") socket.conn.close(close); // the original takes its time with a second one
   },
-  look(world, { socket }) {
+  look(node, { socket }) {
     const { id, connected, disconnected, nsp } = socket;
-    const names = ["r1", "r2", "r3", ...world.sockets.map((other) => other.id)]; // in an order of our own: who looks late finds rooms of ids in another
+    const names = ["r1", "r2", "r3", ...node.sockets.map((other) => other.id)]; // in an order of our own: who looks late finds rooms of ids in another
     const rooms = names.filter((name) => nsp.adapter.rooms.has(name)).map((name) => [name, [...nsp.adapter.rooms.get(name)]]);
     const sids = [...nsp.adapter.sids].map(([sid, names]) => [sid, [...names]]);
-    world.note("look", id, connected, disconnected, [...socket.rooms], nsp.sockets.has(id), [...nsp.sockets.keys()]);
-    world.note("rooms", nsp.adapter.rooms.size, rooms, sids);
+    node.note("look", id, connected, disconnected, [...socket.rooms], nsp.sockets.has(id), [...nsp.sockets.keys()]);
+    node.note("rooms", nsp.adapter.rooms.size, rooms, sids);
   },
-  setData(world, { socket, args }) {
+  setData(node, { socket, args }) {
     socket.data.value = args;
   },
-  onAny(world, { socket }) {
-    socket.onAny((...all) => world.noteWhileConnected("any", socket, all));
+  onAny(node, { socket }) {
+    socket.onAny((...all) => node.noteWhileConnected("any", socket, all));
   },
-  prependAny(world, { socket }) {
-    socket.prependAny((...all) => world.noteWhileConnected("any first", socket, all));
+  prependAny(node, { socket }) {
+    socket.prependAny((...all) => node.noteWhileConnected("any first", socket, all));
   },
-  offAny(world, { socket }) {
+  offAny(node, { socket }) {
     socket.offAny();
   },
-  onAnyOutgoing(world, { socket }) {
-    socket.onAnyOutgoing((...all) => world.noteOutgoing(socket, all));
+  onAnyOutgoing(node, { socket }) {
+    socket.onAnyOutgoing((...all) => node.noteOutgoing(socket, all));
   },
-  offAnyOutgoing(world, { socket }) {
+  offAnyOutgoing(node, { socket }) {
     socket.offAnyOutgoing();
   },
-  use(world, { socket }) {
+  use(node, { socket }) {
     socket.use((event, next) => {
-      world.noteWhileConnected("use", socket, event);
+      node.noteWhileConnected("use", socket, event);
       next(event[1] === "refuse" ? new Error("refused") : undefined);
     });
   },
-  off(world, { socket, ev }) {
+  off(node, { socket, ev }) {
     socket.removeAllListeners(ev);
   },
-  once(world, { socket, ev }) {
-    socket.once(ev, (...all) => world.note("once", socket.id, all));
+  once(node, { socket, ev }) {
+    socket.once(ev, (...all) => node.note("once", socket.id, all));
   },
 };
 
@@ -116,31 +121,35 @@ export const ACTS = [...Object.keys(targetActs), ...Object.keys(socketActs)];
 const EMITTING = ["emit", "send", "ask", "askWithPromise"];
 
 /** @param self  the socket whose listener does it, or null */
-export function act(world, command, self) {
-  const { io, sockets } = world;
+export function act(node, command, self) {
+  const { io, sockets } = node;
   const socket = command.from === "self" && self !== null ? self : sockets[command.socket % sockets.length];
   const namespace = io.of(command.namespace);
   let target = { io, namespace, socket, self: socket }[command.from];
   if (target === undefined) return;
-  for (const [name, value] of command.modifiers) target = modify(world, target, name, value);
+  const isAsking = command.act === "ask" || command.act === "askWithPromise";
+  for (const [name, value] of command.modifiers) {
+    if (isAsking && name === "local" && node.program.nodes > 1) continue; // the original waits for the other nodes
+    target = modify(node, target, name, value);
+  }
   if (EMITTING.includes(command.act)) {
     if (target === socket && socket.disconnected) return; // the original's still write to a client that has come back
     const hasTime = command.modifiers.some(([name]) => name === "timeout");
-    if (command.act.startsWith("ask") && target !== socket && !hasTime) target = target.timeout(LONG_MS); // the original's broadcasts give up at once
+    if (isAsking && target !== socket && !hasTime) target = target.timeout(LONG_MS); // the original's broadcasts give up at once
   }
   if (socket === undefined && command.act in socketActs) return;
   const perform = targetActs[command.act] ?? socketActs[command.act];
-  perform(world, { ...command, target, socket, args: command.args.map(revive) });
+  perform(node, { ...command, target, socket, args: command.args.map(revive) });
 }
 
 /** So long that nothing times out within a program. */
 const LONG_MS = 10_000;
 
 /** A modifier that the target doesn't have is left out. */
-function modify(world, target, name, value) {
+function modify(node, target, name, value) {
   switch (name) {
     case "toSocket":
-      return target.to(world.sockets[value % world.sockets.length]?.id ?? "nobody");
+      return target.to(node.sockets[value % node.sockets.length]?.id ?? "nobody");
     case "timeout":
       return target.timeout?.(LONG_MS) ?? target;
     case "compress":

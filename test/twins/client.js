@@ -10,16 +10,15 @@ const MARK = "sync";
 /** One connection of a client. */
 export class Client {
   /** @param options  `eio`: 3 or 4; `polls`: begin with long-polling */
-  static async open(world, { eio = 4, polls = false } = {}) {
-    const { port } = world.httpServer.address();
-    const line = polls ? await PollingLine.open(port) : await WebSocketLine.open(port, eio);
-    return new Client(world, line, polls ? 4 : eio);
+  static async open(node, { eio = 4, polls = false } = {}) {
+    const line = polls ? await PollingLine.open(node.port) : await WebSocketLine.open(node.port, eio);
+    return new Client(node, line, polls ? 4 : eio);
   }
 
-  constructor(world, line, eio) {
+  constructor(node, line, eio) {
     this.line = line;
     this.eio = eio;
-    this.conn = world.io.engine.clients[line.sid];
+    this.conn = node.io.engine.clients[line.sid];
     /** What has come since the last step began. */
     this.seen = [];
     /** Events that wait for an answer, oldest first. */
@@ -41,7 +40,7 @@ export class Client {
       this.wake();
     });
     this.ended = new Promise((resolve) => this.conn.on("close", resolve));
-    if (world.program.observes) observe(this.conn, world);
+    if (node.program.observes) observe(this.conn, node);
     void this.read();
   }
 
@@ -141,17 +140,17 @@ function namespaceOf(message) {
 }
 
 /** Writes down what users of the engine see of each packet. */
-function observe(conn, world) {
+function observe(conn, node) {
   const note = (what) => (packet) => {
     const isOfTheTest = packet.type === "pong" || packet.type === "ping" || String(packet.data).startsWith(MARK);
-    const isToNobody = what === "packetCreate" && world.isLeaving; // the original writes to a socket that is leaving
+    const isToNobody = what === "packetCreate" && node.isLeaving; // the original writes to a socket that is leaving
     // A close packet that comes by long-polling is seen here alone.
-    if (!isOfTheTest && !isToNobody && packet.type !== "close") world.note(what, packet.type, packet.data ?? "none");
+    if (!isOfTheTest && !isToNobody && packet.type !== "close") node.note(what, packet.type, packet.data ?? "none");
   };
   conn.on("packetCreate", note("packetCreate"));
   conn.on("packet", note("packet"));
-  conn.on("upgrading", (transport) => world.note("upgrading", transport.name));
-  conn.on("upgrade", (transport) => world.note("upgrade", transport.name));
+  conn.on("upgrading", (transport) => node.note("upgrading", transport.name));
+  conn.on("upgrade", (transport) => node.note("upgrade", transport.name));
 }
 
 class WebSocketLine {

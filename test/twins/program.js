@@ -22,6 +22,7 @@ const often = ["emit", "emit", "emit", "ask", "join", "join", "look", "steerFetc
 /** Something that a program on the server does. */
 const serverCommand = fc.record({
   by: fc.constant("server"),
+  node: index,
   from: fc.constantFrom("io", "namespace", "socket", "self", "self"),
   modifiers: fc.array(modifier, { maxLength: 3 }),
   act: fc.constantFrom(...often, ...ACTS),
@@ -104,6 +105,7 @@ const beginning = [
  * What the original does wrong, or by chance, stays out; each place says what and why.
  */
 export const programs = fc.record({
+  nodes: fc.constantFrom(1, 1, 1, 2),
   recovery: fc.boolean(),
   cleanup: fc.boolean(),
   flush: fc.constantFrom("tick", "immediate"),

@@ -4,11 +4,14 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
+import { adapters } from "../support/packages.js";
 import { Server } from "../support/target.js";
 import { programs } from "./program.js";
 import { World } from "./world.js";
 
-const original = createRequire(import.meta.url)("socket.io");
+const require = createRequire(import.meta.url);
+const ours = { Server, ...adapters };
+const original = { ...require("socket.io"), ...require("socket.io-adapter") };
 
 /** More and other programs: `TWIN_RUNS=5000 TWIN_SEED=$RANDOM node --test test/twins/twins.test.js`. */
 const RUNS = Number(process.env.TWIN_RUNS ?? 150);
@@ -29,11 +32,11 @@ async function agree(program) {
 
 /** Both transcripts: what was seen at each step. */
 function runOnBoth(program) {
-  return Promise.all([run(original.Server, program), run(Server, program)]);
+  return Promise.all([run(original, program), run(ours, program)]);
 }
 
-async function run(Server, program) {
-  const world = await World.start(Server, program);
+async function run(family, program) {
+  const world = await World.start(family, program);
   const transcript = [];
   try {
     for (const command of program.commands) transcript.push(await world.step(command));

@@ -1,7 +1,8 @@
-/** One server with its clients, which does what a program says and writes down what a program or a peer can see. */
-import { createServer } from "node:http";
-import { act } from "./acts.js";
+/** Servers with their clients, which do what a program says and give what a program or a peer can see. */
+import { EventEmitter } from "node:events";
+import { busAdapter } from "../support/bus-adapter.js";
 import { Client } from "./client.js";
+import { ServerNode } from "./node.js";
 
 /** Session ids, socket ids, secrets of recovery. */
 const ID = /[A-Za-z0-9_-]{20}/g;
@@ -11,125 +12,36 @@ const ASKED_OFFSET = /,\\*"offset\\*":\\*"[^"]*"/;
 
 const CLIENTS_MAX = 5;
 const RETURNS_MAX = 3;
-/** Listeners that emit make other listeners emit: so deep, and no deeper. */
-const DEPTH_MAX = 3;
 
 export class World {
-  /** @param Server  of the package under test */
-  static async start(Server, program) {
-    const world = new World(Server, program);
-    world.httpServer.listen(0, "127.0.0.1");
-    await new Promise((resolve) => world.httpServer.once("listening", resolve));
+  /** @param family  `Server` of the package under test, and the `ClusterAdapterWithHeartbeat` that goes with it */
+  static async start(family, program) {
+    const world = new World(family, program);
+    await Promise.all(world.nodes.map((node) => node.start()));
+    if (program.nodes > 1) await world.link();
     return world;
   }
 
-  constructor(Server, program) {
+  constructor({ Server, ClusterAdapterWithHeartbeat }, program) {
     this.program = program;
-    this.httpServer = createServer();
-    this.io = new Server(this.httpServer, {
-      allowEIO3: true,
-      serveClient: false,
-      pingInterval: 300_000,
-      pingTimeout: 300_000,
-      cleanupEmptyChildNamespaces: program.cleanup,
-      flush: program.flush, // the original doesn't know it
-      ...(program.recovery ? { connectionStateRecovery: {} } : {}),
-    });
-    this.parent = this.io.of(/^\/dyn-\d$/);
     this.clients = [];
     this.sockets = [];
-    this.log = [];
-    this.settled = [];
     this.names = new Map();
-    this.depth = 0;
-    this.isLeaving = false;
     this.marks = 0;
-    this.listen();
+    const bus = new EventEmitter().setMaxListeners(0);
+    const options = program.nodes > 1 ? { adapter: busAdapter(bus, {}, ClusterAdapterWithHeartbeat) } : {};
+    this.nodes = Array.from({ length: program.nodes }, () => new ServerNode(this, Server, options));
   }
 
-  // -- listeners -------------------------------------------------------------------------------------
-
-  listen() {
-    const { io, parent } = this;
-    for (const nsp of [io.of("/"), io.of("/a")]) {
-      this.watchRooms(nsp);
-      nsp.on("connection", (socket) => this.onConnection(socket));
-    }
-    parent.on("connection", (socket) => this.onConnection(socket));
-    io.on("new_namespace", (nsp) => this.watchRooms(nsp));
-    io.of("/a").use((socket, next) => {
-      this.note("middleware", socket.id, socket.handshake.auth, socket.connected, [...socket.rooms]);
-      if (!this.program.refuses || socket.handshake.auth.token === "yes") next();
-      else next(Object.assign(new Error("not you"), { data: { why: "token" } }));
-    });
-  }
-
-  watchRooms(nsp) {
-    if (!this.program.watchesRooms) return;
-    for (const event of ["create-room", "join-room", "leave-room", "delete-room"]) {
-      nsp.adapter.on(event, (...args) => this.note(nsp.name, event, ...args));
+  /** Waits until the nodes know each other. */
+  async link() {
+    for (const { io } of this.nodes) {
+      for (const name of ["/", "/a"]) await this.countsAll(io.of(name).adapter);
     }
   }
 
-  onConnection(socket) {
-    this.note("connection", socket.nsp.name, socket.id, socket.recovered, [...socket.rooms], socket.handshake.auth);
-    this.sockets.push(socket);
-    for (const event of ["disconnecting", "disconnect"]) {
-      socket.on(event, (reason) => {
-        this.note(event, socket.id, reason, [...socket.rooms], socket.connected, socket.nsp.sockets.has(socket.id));
-        this.isLeaving = event === "disconnecting";
-        this.runListener(event, socket);
-        this.isLeaving = false;
-      });
-    }
-    socket.on("error", (error) => this.noteWhileConnected("error", socket, [error.message]));
-    for (const event of ["e1", "e2", "message"]) {
-      socket.on(event, (...args) => {
-        const answer = typeof args.at(-1) === "function" ? args.pop() : undefined;
-        this.note("event", socket.id, event, args, answer ? "asks" : "tells");
-        this.runListener(event, socket);
-        if (socket.connected) answer?.(...args); // the original answers for a socket that has left, too
-      });
-    }
-    this.runListener("connection", socket);
-  }
-
-  runListener(event, socket) {
-    if (this.depth >= DEPTH_MAX) return;
-    this.depth++;
-    for (const command of this.program.listeners[event]) this.act(command, socket);
-    this.depth--;
-  }
-
-  // -- what is written down --------------------------------------------------------------------------
-
-  note(...what) {
-    this.log.push(this.tell(what));
-  }
-
-  /** When a promise settles depends on how many promises are behind it. */
-  noteSettled(...what) {
-    this.settled.push(this.tell(what));
-  }
-
-  notePromise(what, promise) {
-    promise.then(
-      (value) => this.noteSettled(what, value),
-      (error) => this.noteSettled(what, "fails", error.message),
-    );
-  }
-
-  /** The original calls some listeners for events of a socket that has ended. */
-  noteWhileConnected(what, socket, args) {
-    if (socket.connected) this.note(what, socket.id, args);
-  }
-
-  /** With recovery the original shows its listeners the offset, and calls none of a socket that has ended. */
-  noteOutgoing(socket, args) {
-    if (this.program.recovery && socket.disconnected) return;
-    const last = args.length > 1 ? args.at(-1) : undefined;
-    const isOffset = this.program.recovery && typeof last === "string" && /^(?=.*[A-Z\d])[\w-]{6,9}(\.\w+)?$/.test(last);
-    this.note("outgoing", socket.id, isOffset ? args.slice(0, -1) : args);
+  async countsAll(adapter) {
+    while ((await adapter.serverCount()) < this.nodes.length) await turn();
   }
 
   /** A value as text, ids replaced by numbers in the order in which they came. */
@@ -155,58 +67,48 @@ export class World {
 
   /** Does what a command says, waits until all has come to rest, and gives what was seen. */
   async step(command) {
-    this.log = [];
-    this.settled = [];
     for (const client of this.clients) client.seen = [];
     if (command.by === "client") await this.clientAct(command);
-    else if (command.by === "server") this.act(command, null);
-    else await this.actTogether(command.commands);
+    else if (command.by === "server") this.serverAct(command);
+    else this.actTogether(command.commands);
     await this.settle();
-    return {
-      server: [...this.log],
-      settled: this.settled.toSorted(),
-      namespaces: [...this.io._nsps.keys()],
-      sessions: this.io.engine.clientsCount,
-      clients: this.clients.map((client) => client.seen.map((message) => this.tell(message))),
-    };
+    const nodes = this.nodes.map((node) => node.take());
+    return { nodes, clients: this.clients.map((client) => client.seen.map((message) => this.tell(message))) };
   }
 
-  /** Twice: what arrives may set more in motion. */
+  /** Several times: what arrives may set more in motion, and nodes answer each other. */
   async settle() {
-    for (let round = 0; round < 2; round++) {
+    const rounds = this.nodes.length > 1 ? 4 : 2;
+    for (let round = 0; round < rounds; round++) {
       await Promise.all(this.clients.map((client) => client.deliver()));
-      await turn();
-      await turn();
+      for (let turns = 0; turns < 2 * rounds; turns++) await turn();
       const mark = ++this.marks;
       await Promise.all(this.clients.map((client) => client.catchUp(mark)));
     }
   }
 
-  act(command, self) {
-    try {
-      act(this, command, self);
-    } catch (error) {
-      this.note("throws", error.message);
-    }
+  serverAct(command) {
+    this.nodes[command.node % this.nodes.length].act(command, null);
   }
 
   /**
    * Several things without a pause; what a client sends leaves in one piece. The original takes leaving and joining again in one
    * piece for a violation, joining twice gives two sockets, and what is sent behind a CONNECT may come before it.
    */
-  async actTogether(commands) {
+  actTogether(commands) {
     for (const client of this.clients) client.line.cork();
     for (const command of commands) {
-      if (command.by === "server") this.act(command, null);
-      else if (["part", "say", "sayBytes", "answer"].includes(command.act)) await this.clientAct(command);
+      if (command.by === "server") this.serverAct(command);
+      else if (["part", "say", "sayBytes", "answer"].includes(command.act)) this.clientAct(command);
     }
     const parts = commands.some((command) => command.act === "part");
     const join = commands.find((command) => command.act === "join" && command.by === "client" && command.namespace !== "/nope");
-    if (join !== undefined && !parts) await this.clientAct(join);
+    if (join !== undefined && !parts) this.clientAct(join);
     for (const client of this.clients) client.line.uncork();
   }
 
-  async clientAct(command) {
+  /** Gives a promise where that takes time. */
+  clientAct(command) {
     if (command.act === "open") return this.open(command);
     const client = this.clients[command.client % this.clients.length];
     if (command.act === "comeBack") return this.comeBack(client);
@@ -239,14 +141,15 @@ export class World {
   }
 
   async open(command) {
-    if (this.clients.length < CLIENTS_MAX) this.clients.push(await Client.open(this, command));
+    const { length } = this.clients;
+    if (length < CLIENTS_MAX) this.clients.push(await Client.open(this.nodes[length % this.nodes.length], command));
   }
 
   /** A new connection of a client that asks for its earlier session, if it has had an event and is away; once, since the original gives it twice. */
   async comeBack(earlier) {
     if (!earlier.isOver || earlier.pid === null || earlier.offset === undefined) return;
     if (this.clients.length >= CLIENTS_MAX + RETURNS_MAX) return;
-    const client = await Client.open(this);
+    const client = await Client.open(this.nodes[0]);
     this.clients.push(client);
     client.send(`40${JSON.stringify({ pid: earlier.pid, offset: earlier.offset })}`);
     earlier.pid = null;
@@ -254,7 +157,7 @@ export class World {
 
   async end() {
     for (const client of this.clients) client.line.abort();
-    await new Promise((resolve) => this.io.close(() => resolve()));
+    await Promise.all(this.nodes.map((node) => node.end()));
   }
 }
 
