@@ -16,7 +16,7 @@ import { root } from "./doors.mjs";
 /** Families that start browsers, databases or installs: few files at a time, long time-outs. */
 const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "third-party", "twins", "uws"]);
 /** Installs of other families that a family uses as well. */
-const alsoUses = { interop: ["uws"] };
+const alsoUses = { interop: ["uws"], twins: ["uws"] };
 /** The only Node.js line for which a family's packages have binaries; on others the family, or the part of another that needs it, is left out. */
 const nodeLine = { uws: 20 };
 /** A file whose event loop never ends would hold the run for ever. */

@@ -1,18 +1,21 @@
 /** One server of a world, with the program's listeners. It writes down what they see. */
-import { createServer } from "node:http";
 import { act } from "./acts.js";
 
 /** Listeners that emit make other listeners emit: so deep, and no deeper. */
 const DEPTH_MAX = 3;
 
 export class ServerNode {
-  /** @param options  of the server, beside those of the program */
-  constructor(world, Server, options) {
+  /**
+   * @param host     what the server is attached to: `{ attach(io), listen() → port, close() }`
+   * @param options  of the server, beside those of the program
+   */
+  constructor(world, Server, host, options) {
     const { program } = world;
     this.world = world;
     this.program = program;
-    this.httpServer = createServer();
-    this.io = new Server(this.httpServer, {
+    this.host = host;
+    this.port = 0;
+    this.io = new Server({
       allowEIO3: true,
       serveClient: false,
       pingInterval: 300_000,
@@ -22,6 +25,7 @@ export class ServerNode {
       ...(program.recovery && program.nodes === 1 ? { connectionStateRecovery: {} } : {}),
       ...options,
     });
+    host.attach(this.io);
     this.parent = this.io.of(/^\/dyn-\d$/);
     this.log = [];
     this.settled = [];
@@ -30,22 +34,18 @@ export class ServerNode {
     this.listen();
   }
 
-  get port() {
-    return this.httpServer.address().port;
-  }
-
   /** The sockets of all nodes that ever connected. */
   get sockets() {
     return this.world.sockets;
   }
 
-  start() {
-    this.httpServer.listen(0, "127.0.0.1");
-    return new Promise((resolve) => this.httpServer.once("listening", resolve));
+  async start() {
+    this.port = await this.host.listen();
   }
 
-  end() {
-    return new Promise((resolve) => this.io.close(() => resolve()));
+  async end() {
+    await new Promise((resolve) => this.io.close(() => resolve()));
+    this.host.close();
   }
 
   /** Does what a command says; `self` is the socket whose listener does it, or null. */
