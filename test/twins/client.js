@@ -1,5 +1,6 @@
 /** Clients that speak by hand over any transport, and say when all that is under way has arrived. */
 import { Inbox, within } from "../support/wait.js";
+import * as compact from "./compact.js";
 import { HttpConnection, PollingSession, SEPARATOR, WireSocket } from "../support/wire-client.js";
 
 const FOREVER_MS = 2 ** 31 - 1;
@@ -10,14 +11,16 @@ const MARK = "sync";
 /** One connection of a client. */
 export class Client {
   /** @param options  `eio`: 3 or 4; `polls`: begin with long-polling */
-  static async open(node, { eio = 4, polls = false } = {}) {
+  static async open(node, { eio: wanted = 4, polls = false } = {}) {
+    const eio = polls || node.program.parser !== "default" ? 4 : wanted;
     const line = polls ? await PollingLine.open(node.port) : await WebSocketLine.open(node.port, eio);
-    return new Client(node, line, polls ? 4 : eio);
+    return new Client(node, line, eio);
   }
 
   constructor(node, line, eio) {
     this.line = line;
     this.eio = eio;
+    this.isCompact = node.program.parser !== "default";
     this.conn = node.io.engine.clients[line.sid];
     /** What has come since the last step began. */
     this.seen = [];
@@ -50,7 +53,14 @@ export class Client {
 
   send(...messages) {
     for (const message of messages) if (String(message).startsWith("41")) this.namespaces.delete(namespaceOf(message));
-    this.line.send(...messages.map((message) => (this.eio === 3 && Buffer.isBuffer(message) ? Buffer.from([4, ...message]) : message)));
+    this.line.send(
+      ...this.translate(messages).map((message) => (this.eio === 3 && Buffer.isBuffer(message) ? Buffer.from([4, ...message]) : message)),
+    );
+  }
+
+  /** One packet, or an engine packet, in the form of the server's parser. */
+  translate(messages) {
+    return this.isCompact && String(messages[0]).startsWith("4") ? compact.encode(messages) : messages;
   }
 
   async upgrade() {
@@ -110,10 +120,17 @@ export class Client {
     if (typeof message === "string" && message.startsWith(`4${MARK}`)) {
       this.marks.add(message.slice(1));
       this.wake();
-    } else if (this.belongs(message)) {
-      this.seen.push(typeof message === "string" ? message : message.toString("hex"));
-      if (typeof message === "string") this.remember(message);
+    } else if (this.isCompact && Buffer.isBuffer(message)) {
+      for (const form of compact.decode(message)) this.record(form);
+    } else {
+      this.record(message);
     }
+  }
+
+  record(message) {
+    if (!this.belongs(message)) return;
+    this.seen.push(typeof message === "string" ? message : message.toString("hex"));
+    if (typeof message === "string") this.remember(message);
   }
 
   /** Whether it is for a namespace in which this client is: others are dropped by every client. */
@@ -141,11 +158,12 @@ function namespaceOf(message) {
 
 /** Writes down what users of the engine see of each packet. */
 function observe(conn, node) {
+  const isCompact = node.program.parser !== "default"; // the members of a packet come in any order there
   const note = (what) => (packet) => {
     const isOfTheTest = packet.type === "pong" || packet.type === "ping" || String(packet.data).startsWith(MARK);
     const isToNobody = what === "packetCreate" && node.isLeaving; // the original writes to a socket that is leaving
     // A close packet that comes by long-polling is seen here alone.
-    if (!isOfTheTest && !isToNobody && packet.type !== "close") node.note(what, packet.type, packet.data ?? "none");
+    if (!isOfTheTest && !isToNobody && packet.type !== "close") node.note(what, packet.type, isCompact ? "bytes" : (packet.data ?? "none"));
   };
   conn.on("packetCreate", note("packetCreate"));
   conn.on("packet", note("packet"));

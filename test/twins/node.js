@@ -6,10 +6,11 @@ const DEPTH_MAX = 3;
 
 export class ServerNode {
   /**
+   * @param parsers  by the name that the program uses; the default one goes without
    * @param host     what the server is attached to: `{ attach(io), listen() → port, close() }`
    * @param options  of the server, beside those of the program
    */
-  constructor(world, Server, host, options) {
+  constructor(world, { Server, parsers }, host, options) {
     const { program } = world;
     this.world = world;
     this.program = program;
@@ -23,6 +24,7 @@ export class ServerNode {
       cleanupEmptyChildNamespaces: program.cleanup,
       flush: program.flush, // the original doesn't know it
       ...(program.recovery && program.nodes === 1 ? { connectionStateRecovery: {} } : {}),
+      ...(program.parser === "default" ? {} : { parser: parsers[program.parser] }),
       ...options,
     });
     host.attach(this.io);

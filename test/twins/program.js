@@ -106,6 +106,7 @@ const beginning = [
  */
 export const programs = fc.record({
   nodes: fc.constantFrom(1, 1, 1, 2),
+  parser: fc.constantFrom("default", "default", "msgpack", "own msgpack"),
   recovery: fc.boolean(),
   cleanup: fc.boolean(),
   flush: fc.constantFrom("tick", "immediate"),

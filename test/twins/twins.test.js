@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
-import { adapters } from "../support/packages.js";
+import { adapters, requireFromTarget } from "../support/packages.js";
 import { Server } from "../support/target.js";
 import { hasUws } from "../uws/app.js";
 import { createHttp, createUws } from "./hosts.js";
@@ -12,8 +12,14 @@ import { programs } from "./program.js";
 import { World } from "./world.js";
 
 const require = createRequire(import.meta.url);
-const original = { ...require("socket.io"), ...require("socket.io-adapter"), createHost: createHttp };
-const ours = { Server, ...adapters };
+const msgpack = require("socket.io-msgpack-parser");
+const original = {
+  ...require("socket.io"),
+  ...require("socket.io-adapter"),
+  parsers: { msgpack, "own msgpack": msgpack },
+  createHost: createHttp,
+};
+const ours = { Server, ...adapters, parsers: { msgpack, "own msgpack": requireFromTarget("roomcast/msgpack") } };
 
 /** More and other programs: `TWIN_RUNS=5000 TWIN_SEED=$RANDOM node --test test/twins/twins.test.js`. */
 const RUNS = Number(process.env.TWIN_RUNS ?? 150);

@@ -14,7 +14,7 @@ const CLIENTS_MAX = 5;
 const RETURNS_MAX = 3;
 
 export class World {
-  /** @param family  `Server` of the package under test, the `ClusterAdapterWithHeartbeat` that goes with it, and `createHost` */
+  /** @param family  what belongs together: `Server`, `ClusterAdapterWithHeartbeat`, `parsers`, `createHost` */
   static async start(family, program) {
     const hosts = [];
     for (let count = 0; count < program.nodes; count++) hosts.push(await family.createHost());
@@ -24,15 +24,15 @@ export class World {
     return world;
   }
 
-  constructor({ Server, ClusterAdapterWithHeartbeat }, program, hosts) {
+  constructor(family, program, hosts) {
     this.program = program;
     this.clients = [];
     this.sockets = [];
     this.names = new Map();
     this.marks = 0;
     const bus = new EventEmitter().setMaxListeners(0);
-    const options = program.nodes > 1 ? { adapter: busAdapter(bus, {}, ClusterAdapterWithHeartbeat) } : {};
-    this.nodes = hosts.map((host) => new ServerNode(this, Server, host, options));
+    const options = program.nodes > 1 ? { adapter: busAdapter(bus, {}, family.ClusterAdapterWithHeartbeat) } : {};
+    this.nodes = hosts.map((host) => new ServerNode(this, family, host, options));
   }
 
   /** Waits until the nodes know each other. */
