@@ -7,7 +7,7 @@ import type { SocketPacket } from "./socket-packet";
 
 type AnySocket = Socket<any, any, any, any>;
 
-const { ACK, BINARY_ACK } = PacketType;
+const { EVENT, ACK, BINARY_EVENT, BINARY_ACK } = PacketType;
 
 /** A packet on its way to a socket, and what the socket made of it. */
 class Arrival {
@@ -26,8 +26,8 @@ class Arrival {
  * The packets of one connection that came in one go, between their decoding and their listeners.
  *
  * Two rounds in one tick: first each packet is handed to its socket (catch-all listeners, answers), then the listeners
- * of the events run, and what has no socket yet has its turn among them. A tick of its own for each packet and each event would give the same order. When user code throws,
- * the rest has its turn in a new tick.
+ * of the events run; what has no socket yet has its turn among them. A tick of its own for each packet and each event
+ * would give the same order. When user code throws, the rest has its turn in a new tick.
  */
 export class Arrivals {
   private first: Arrival | null = null;
@@ -92,10 +92,9 @@ export class Arrivals {
     if (this.state !== "handing over") return;
     for (; this.current !== null; this.current = this.current.next) {
       const { socket, packet } = this.current;
-      const isAnswer = packet.type === ACK || packet.type === BINARY_ACK;
-      if (socket === null || !(socket.connected || isAnswer)) continue;
+      if (socket === null || !(socket.connected || packet.type === ACK || packet.type === BINARY_ACK)) continue;
       socket._onpacket(packet);
-      if (this.current.event === null && !isAnswer) this.takesEvents = false;
+      if (this.current.event === null && (packet.type === EVENT || packet.type === BINARY_EVENT)) this.takesEvents = false;
     }
     this.state = "raising";
     this.current = this.first;

@@ -21,7 +21,8 @@ export class ServerNode {
       serveClient: false,
       pingInterval: 300_000,
       pingTimeout: 300_000,
-      cleanupEmptyChildNamespaces: program.cleanup,
+      // In a cluster, requests of a namespace that was taken down under them stay open in the original.
+      cleanupEmptyChildNamespaces: program.cleanup && program.nodes === 1,
       flush: program.flush, // the original doesn't know it
       ...(program.recovery && program.nodes === 1 ? { connectionStateRecovery: {} } : {}),
       ...(program.parser === "default" ? {} : { parser: parsers[program.parser] }),
