@@ -263,7 +263,8 @@ export abstract class ClusterAdapter extends MemoryAdapter {
   override async serverSideEmit(packet: any[]): Promise<unknown> {
     const ack = packet[packet.length - 1];
     if (typeof ack !== "function") return this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet } });
-    const expected = await this._expected();
+    const others = this._expected();
+    const expected = others instanceof Promise ? await others : others; // known at once: asked at once, in the order of the calls
     if (sizeOf(expected) === 0) return ack(null, []);
     const requestId = this._ask(expected, DEFAULT_TIMEOUT_MS, AsyncResource.bind(ack)); // answers come in their own context
     return this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet: packet.slice(0, -1), requestId } });
@@ -273,8 +274,8 @@ export abstract class ClusterAdapter extends MemoryAdapter {
    * The other nodes, as many or as well as they are known.
    * @internal
    */
-  async _expected(): Promise<Expected> {
-    return Math.max(0, (await this.serverCount()) - 1);
+  _expected(): Expected | Promise<Expected> {
+    return Promise.resolve(this.serverCount()).then((count) => Math.max(0, count - 1));
   }
 
   private _ask(expected: Expected, timeoutMs: number, onDone: (error: Error | null, answers: unknown[]) => void): string {

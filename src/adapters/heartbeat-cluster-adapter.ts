@@ -66,8 +66,8 @@ export abstract class ClusterAdapterWithHeartbeat extends ClusterAdapter {
   }
 
   /** @internal */
-  override _expected(): Promise<Expected> {
-    return Promise.resolve(new Set(this._nodes.keys()));
+  override _expected(): Expected {
+    return new Set(this._nodes.keys());
   }
 
   // Public here, as adapters know it

@@ -128,6 +128,20 @@ it("expects nothing more of a node that has died, once that is known [CLU-25, MI
   );
 });
 
+it("asks before it tells, where a program does so in one tick [CLU-16]", async (t) => {
+  const { nodes } = start(t, 2);
+  await settle();
+  const { adapter } = nodes[0];
+  adapter.serverSideEmit(["question", () => {}]);
+  adapter.serverSideEmit(["news"]);
+  adapter.serverSideEmit(["another question", () => {}]);
+  await settle();
+  assert.deepEqual(
+    nodes[1].nsp.serverSideEvents.map(([name]) => name),
+    ["question", "news", "another question"],
+  );
+});
+
 it("takes answers of nodes it hadn't known, too [CLU-26]", async (t) => {
   const { bus, nodes } = start(t, 2);
   await settle();
