@@ -122,7 +122,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
       } else {
         const found = this.findSession(request.sid);
         if (found?.protocol === 4) found.maybeUpgrade(transport);
-        else transport.close(() => {});
+        else transport.close();
       }
     } finally {
       transport.start(); // also when a listener of `connection` threw: the session is there

@@ -375,7 +375,7 @@ export class Session extends LeanEmitter implements TransportOwner {
   maybeUpgrade(candidate: Transport): void {
     candidate.sid = this.id;
     if (this.upgrade !== null || this.upgraded || this.readyState === "closed") {
-      candidate.close(() => {});
+      candidate.close();
       return;
     }
     this.upgrading = true;

@@ -1,4 +1,5 @@
-import { LeanEmitter } from "../support/lean-emitter";
+import { hasListeners, LeanEmitter } from "../support/lean-emitter";
+import { nextTick } from "../support/tick";
 import type { EnginePacket } from "../protocol/engine-packet";
 import type { Prepared } from "./prepared";
 
@@ -32,6 +33,8 @@ export const HANDED_LIMIT_BYTES = 256 * 1024;
  *
  * Contract: `send` is called only while `writable`, and makes it false until the system has taken the bytes;
  * packets of one tick that come later wait in the session's queue and are taken by `owner.onTransportReady`.
+ *
+ * Events: `ready` (it is writable again), `close`.
  */
 export abstract class Transport extends LeanEmitter {
   abstract readonly name: TransportName;
@@ -60,8 +63,12 @@ export abstract class Transport extends LeanEmitter {
   abstract sendOne(packet: Prepared): void;
   /** Whether `send` may be called now: while writable, and for more packets of the same write inside `onTransportReady`. @internal */
   abstract readonly hasRoom: boolean;
-  /** Ends it in the transport's orderly way; `onClosed` is called once, as soon as the session may be told. @internal */
-  abstract close(onClosed: () => void): void;
+  /**
+   * Ends it in the transport's orderly way: what was handed over leaves first.
+   * @param onClosed  called once, as soon as the session may be told; without it, the session is told itself and ends with the
+   *   reason `transport close`
+   */
+  abstract close(onClosed?: () => void): void;
   /** Ends it without flushing what the session still has; `hard` cuts the connection, since the peer doesn't read. @internal */
   abstract abort(hard?: boolean): void;
   /** Bytes handed over and not yet taken by the system. @internal */
@@ -76,4 +83,16 @@ export abstract class Transport extends LeanEmitter {
   discard(): void {
     this.owner = null;
   }
+
+  /** Its last state. The event `close` comes behind what the session makes of it: a listener may throw. @internal */
+  protected retire(): void {
+    if (this.readyState === "closed") return;
+    this.readyState = "closed";
+    this.writable = false;
+    if (hasListeners(this, "close")) nextTick(emitClose, this);
+  }
+}
+
+function emitClose(transport: Transport): void {
+  transport.emit("close");
 }

@@ -58,7 +58,7 @@ export class Upgrade implements TransportOwner {
     if (this.state === "over") return;
     this.leave();
     this.candidate.owner = null;
-    this.candidate.close(() => {});
+    this.candidate.close();
     this.session.onUpgradeEnd();
   }
 

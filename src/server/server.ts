@@ -58,8 +58,8 @@ export class Server<
   httpServer!: TServerInstance;
   /** Encodes packets; adapters use it. */
   readonly encoder: Encoder;
-  /** @internal Namespaces by name, without patterns. */
-  _nsps: Map<string, Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
+  /** Namespaces by name, without patterns. Nobody documents it, and many programs list it. */
+  readonly _nsps: Map<string, Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
   private readonly opts: Partial<ServerOptions>;
   /** @internal Same as `engine`, under the name older programs know. */
   eio: Engine | UwsEngine | undefined;

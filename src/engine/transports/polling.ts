@@ -279,12 +279,13 @@ export class PollingTransport extends Transport implements Flushable {
 
   // -- closing -------------------------------------------------------------------------------------
 
-  close(onClosed: () => void): void {
+  close(onClosed: () => void = () => this.owner?.onTransportClose()): void {
     if (this.readyState === "closed") return onClosed();
     this.readyState = "closing";
     this.onClosed = onClosed;
     if (this.writable) return this.finishClose([CLOSE]);
     if (this.pending !== null) this.writePending();
+    if (this.closeDeadline !== null) return;
     this.closeDeadline = new Deadline<PollingTransport>(giveUpClosing, this);
     this.closeDeadline.start(CLOSE_WAIT_MS);
   }
@@ -316,9 +317,8 @@ export class PollingTransport extends Transport implements Flushable {
     onClosed?.();
   }
 
-  private retire(): void {
-    this.readyState = "closed";
-    this.writable = false;
+  protected override retire(): void {
+    super.retire();
     this.onClosed = null;
     unschedule(this);
     this.closeDeadline?.cancel();

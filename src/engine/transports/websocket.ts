@@ -64,7 +64,7 @@ export class WebSocketTransport extends Transport implements WireListener {
     this.wire.push(needsForm ? this.inPeersForm(packet) : packet);
   }
 
-  close(onClosed: () => void): void {
+  close(onClosed = ignore): void {
     if (this.readyState !== "open") return onClosed();
     this.readyState = "closing";
     this.wire.close(onClosed);
@@ -99,8 +99,7 @@ export class WebSocketTransport extends Transport implements WireListener {
   }
 
   onWireClose(): void {
-    this.readyState = "closed";
-    this.writable = false;
+    this.retire();
     this.owner?.onTransportClose();
   }
 

@@ -99,7 +99,7 @@ export class WebTransportTransport extends Transport {
     );
   }
 
-  close(onClosed: () => void): void {
+  close(onClosed = ignore): void {
     this.abort();
     onClosed();
   }
@@ -144,8 +144,7 @@ export class WebTransportTransport extends Transport {
   /** The stream or the session has ended, or has to. */
   private onEnd(): void {
     if (this.readyState === "closed") return;
-    this.readyState = "closed";
-    this.writable = false;
+    this.retire();
     this.closeWait.cancel();
     endSession(this.session); // first: a stream that is let go before makes some clients fail
     this.writer.abort().catch(ignore);

@@ -37,3 +37,10 @@ io.on("connection", (socket) => {
 export function takes(socket: SocketClass): string {
   return socket.userId;
 }
+
+export const names: string[] = Array.from(io._nsps.keys());
+
+io.on("connection", ({ conn }) => {
+  conn.transport.on("close", () => {});
+  conn.transport.close();
+});

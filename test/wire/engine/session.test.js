@@ -93,6 +93,23 @@ test("shows its transport [ENG-132, ENG-83]", async (t) => {
   assert.equal(typeof transport.socket.terminate, "function");
 });
 
+for (const [name, open] of Object.entries({ polling: pollingPair, websocket: webSocketPair })) {
+  test(`ends when a program closes its transport, ${name}, which says so last [ENG-132]`, async (t) => {
+    const { session, client, ws } = await open(t);
+    const log = [];
+    session.on("close", (reason) => log.push(reason));
+    session.transport.on("close", () => log.push("transport"));
+    const closed = once(session.transport, "close");
+    const waiting = ws === undefined ? await waitingPoll(client, session) : null;
+    session.transport.close();
+    if (waiting === null) assert.equal((await ws.closed()).code, 1005);
+    else assert.equal((await waiting.get).text, "1");
+    await closed;
+    assert.deepEqual(log, ["transport close", "transport"]);
+    assert.deepEqual([session.readyState, session.transport.readyState], ["closed", "closed"]);
+  });
+}
+
 test("shows the sid on its transport [ENG-132]", async (t) => {
   const { client, session } = await pollingPair(t);
   assert.equal(session.transport.sid, client.sid);
