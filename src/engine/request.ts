@@ -87,15 +87,34 @@ export function exposeWebSocket(request: EngineRequest, transport: { readonly so
   });
 }
 
+/** Longer targets may hold more names than `node:querystring` takes. */
+const MAX_PLAIN_LENGTH = 1000;
+
 /**
  * Parses the query of a request target, leniently: a malformed escape is kept as it stands.
  * @returns a null-prototype object; of a repeated parameter the last value
  */
 export function parseQuery(url: string): Record<string, string> {
-  const start = url.indexOf("?");
-  if (start === -1) return Object.create(null) as Record<string, string>;
+  const start = url.indexOf("?") + 1;
+  const query = Object.create(null) as Record<string, string>;
+  if (start === 0) return query;
+  const needsDecoding = url.includes("%", start) || url.includes("+", start) || url.includes("#", start);
+  if (needsDecoding || url.length > MAX_PLAIN_LENGTH) return decodeQuery(url, start);
+  // Hot: once for every poll. What clients send has nothing to decode, and is taken apart in a third of the time.
+  for (let at = start; at < url.length;) {
+    const ampersand = url.indexOf("&", at);
+    const end = ampersand === -1 ? url.length : ampersand;
+    const equals = url.indexOf("=", at);
+    if (equals !== -1 && equals < end) query[url.slice(at, equals)] = url.slice(equals + 1, end);
+    else if (at < end) query[url.slice(at, end)] = "";
+    at = end + 1;
+  }
+  return query;
+}
+
+function decodeQuery(url: string, start: number): Record<string, string> {
   const hash = url.indexOf("#", start);
-  const query = parse(hash === -1 ? url.slice(start + 1) : url.slice(start + 1, hash));
+  const query = parse(hash === -1 ? url.slice(start) : url.slice(start, hash));
   for (const name in query) {
     const value = query[name];
     if (typeof value !== "string") query[name] = value === undefined ? "" : value[value.length - 1];
