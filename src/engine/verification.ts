@@ -78,6 +78,7 @@ export function verify(
     if (protocol !== session.protocol) {
       return refuse(ERRORS.BAD_REQUEST, { name: "PROTOCOL_MISMATCH", protocol, previousProtocol: session.protocol });
     }
+    if (!isUpgrade && transport !== "polling") return refuse(ERRORS.BAD_REQUEST, { name: "TRANSPORT_HANDSHAKE_ERROR" });
     return session;
   }
   if (request.method !== "GET") return refuse(ERRORS.BAD_HANDSHAKE_METHOD, { method: request.method });

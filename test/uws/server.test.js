@@ -191,6 +191,16 @@ test("refuses polls that overlap, and posts that do, with 500 [ENG-183]", async 
   assert.equal((await otherEnded).reason, "transport error");
 });
 
+test("refuses requests without an upgrade on a session that has a WebSocket [ENG-40]", async (t) => {
+  const { port, ws, session } = await webSocketPair(t, {}, { host: onUws });
+  for (const method of ["GET", "POST", "PUT"]) {
+    const response = await http(port, { method, path: `${WEBSOCKET}&sid=${session.id}`, body: method === "POST" ? "4a" : undefined });
+    assert.deepEqual([response.status, response.text], [400, '{"code":3,"message":"Bad request"}']);
+  }
+  session.send("still here");
+  assert.equal(await ws.next(), "4still here");
+});
+
 test("answers other methods of a session with 500 [ENG-183]", async (t) => {
   const { client } = await pollingPair(t, {}, { host: onUws });
   assert.equal((await client.request("PUT", { body: "4a" })).status, 500);

@@ -6,7 +6,7 @@ import { startEngine, startHttp } from "../../support/server.js";
 import { once } from "../../support/client.js";
 import { HttpConnection, PollingSession, WireSocket, http, rawRequest, refusedUpgrade, upgradeBytes } from "../../support/wire-client.js";
 import { within } from "../../support/wait.js";
-import { POLLING, WEBSOCKET, openPolling, pollingPair, startEcho } from "../../support/engine.js";
+import { POLLING, WEBSOCKET, openPolling, pollingPair, startEcho, webSocketPair } from "../../support/engine.js";
 
 const unknownSid = `${POLLING}&sid=nope`;
 
@@ -112,6 +112,19 @@ test("refuses another transport than the current one without an upgrade [ENG-40,
   assert.deepEqual((await event).context, { name: "TRANSPORT_MISMATCH", transport: "websocket", previousTransport: "polling" });
   assert.equal(session.readyState, "open");
 });
+
+for (const method of ["GET", "POST", "PUT", "OPTIONS"]) {
+  const title = `refuses ${method} without an upgrade on a session that has a WebSocket, and leaves it alone [ENG-40]`;
+  test(title, oursOnly("it never answers"), async (t) => {
+    const { engine, port, ws, session } = await webSocketPair(t);
+    const event = refusal(engine);
+    const response = await http(port, { method, path: `${WEBSOCKET}&sid=${session.id}`, body: method === "POST" ? "4a" : undefined });
+    assert.deepEqual([response.status, response.text], [400, '{"code":3,"message":"Bad request"}']);
+    assert.deepEqual((await event).context, { name: "TRANSPORT_HANDSHAKE_ERROR" });
+    session.send("still here");
+    assert.equal(await ws.next(), "4still here");
+  });
+}
 
 test("refuses a later request of another revision, and leaves the session alone [EIO-3, ENG-40]", async (t) => {
   const { engine, port, client, session } = await pollingPair(t);
