@@ -46,5 +46,6 @@ export interface WireListener {
   /** Everything written so far was taken by the system. */
   onWireWritten(): void;
   onWireClose(): void;
-  onWireError(error: Error): void;
+  /** @param message  what the session is told; by default the error as text */
+  onWireError(error: Error, message?: string): void;
 }

@@ -208,20 +208,24 @@ function unread(held: HeldFrames | null, rest: Buffer): Buffer {
 /** Looks at the first two bytes of a frame, in the order in which `ws` does. */
 function flawOf(first: number, second: number, fragmented: number): FrameFlaw | null {
   const opcode = first & 0x0f;
-  if ((first & 0x30) !== 0) return new FrameFlaw(1002, "WS_ERR_UNEXPECTED_RSV_2_3", "RSV2 and RSV3 must be clear");
-  if ((first & 0x40) !== 0) return new FrameFlaw(1002, "WS_ERR_UNEXPECTED_RSV_1", "RSV1 must be clear");
+  if ((first & 0x30) !== 0) return invalidFrame(1002, "WS_ERR_UNEXPECTED_RSV_2_3", "RSV2 and RSV3 must be clear");
+  if ((first & 0x40) !== 0) return invalidFrame(1002, "WS_ERR_UNEXPECTED_RSV_1", "RSV1 must be clear");
   if (opcode === 0 ? fragmented === 0 : opcode <= BINARY ? fragmented !== 0 : opcode < CLOSE || opcode > PONG) {
-    return new FrameFlaw(1002, "WS_ERR_INVALID_OPCODE", `invalid opcode ${opcode}`);
+    return invalidFrame(1002, "WS_ERR_INVALID_OPCODE", `invalid opcode ${opcode}`);
   }
   if (opcode >= CLOSE) {
     const length = second & 0x7f;
-    if ((first & 0x80) === 0) return new FrameFlaw(1002, "WS_ERR_EXPECTED_FIN", "FIN must be set");
+    if ((first & 0x80) === 0) return invalidFrame(1002, "WS_ERR_EXPECTED_FIN", "FIN must be set");
     if (length > CONTROL_MAX || (opcode === CLOSE && length === 1)) {
-      return new FrameFlaw(1002, "WS_ERR_INVALID_CONTROL_PAYLOAD_LENGTH", `invalid payload length ${length}`);
+      return invalidFrame(1002, "WS_ERR_INVALID_CONTROL_PAYLOAD_LENGTH", `invalid payload length ${length}`);
     }
   }
-  if ((second & 0x80) === 0) return new FrameFlaw(1002, "WS_ERR_EXPECTED_MASK", "MASK must be set");
+  if ((second & 0x80) === 0) return invalidFrame(1002, "WS_ERR_EXPECTED_MASK", "MASK must be set");
   return null;
+}
+
+function invalidFrame(closeCode: number, code: string, detail: string): FrameFlaw {
+  return new FrameFlaw(closeCode, code, `Invalid WebSocket frame: ${detail}`);
 }
 
 function unsupportedLength(): FrameFlaw {
@@ -233,7 +237,7 @@ function tooLarge(): FrameFlaw {
 }
 
 function invalidText(): FrameFlaw {
-  return new FrameFlaw(1007, "WS_ERR_INVALID_UTF8", "invalid UTF-8 sequence");
+  return invalidFrame(1007, "WS_ERR_INVALID_UTF8", "invalid UTF-8 sequence");
 }
 
 /** Each of these gives false when nothing after the frame counts. */
@@ -276,7 +280,7 @@ function deliverControl(opcode: number, payload: Buffer, sink: FrameSink): boole
   }
   const code = payload.readUInt16BE(0);
   const reason = payload.subarray(2);
-  if (!isCloseCode(code)) sink.onFlaw(new FrameFlaw(1002, "WS_ERR_INVALID_CLOSE_CODE", `invalid status code ${code}`));
+  if (!isCloseCode(code)) sink.onFlaw(invalidFrame(1002, "WS_ERR_INVALID_CLOSE_CODE", `invalid status code ${code}`));
   else if (!isUtf8(reason)) sink.onFlaw(invalidText());
   else sink.onCloseFrame(code, reason);
   return false;

@@ -107,7 +107,7 @@ export class LibraryWire implements Wire, Flushable, BoundWebSocket {
     this.bytesInFlight -= size;
     this.bytesDone += size;
     if (error != null) {
-      if (this.isOpen) this.listener?.onWireError(new Error("write error", { cause: error }));
+      if (this.isOpen) this.listener?.onWireError(error, "write error");
       return;
     }
     if (this.state === "blocked" && this.inFlight === 0) this.flushScheduled();

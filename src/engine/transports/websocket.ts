@@ -103,9 +103,9 @@ export class WebSocketTransport extends Transport implements WireListener {
     this.owner?.onTransportClose();
   }
 
-  onWireError(error: Error): void {
+  onWireError(error: Error, message = String(error)): void {
     this.writable = false;
-    this.owner?.onTransportError(error.message, error);
+    this.owner?.onTransportError(message, error);
   }
 
   /** Binary for a peer of revision 3, or for one that announced `b64`. */

@@ -81,7 +81,7 @@ function readTheirs(bytes, maxBytes = MAX_BYTES) {
   return new Promise((resolve) => {
     receiver.on("error", (error) => {
       const codeKey = Object.getOwnPropertySymbols(error).find((symbol) => symbol.description === "status-code");
-      events.push(`flaw ${error[codeKey]} ${error.code} ${error.message.replace("Invalid WebSocket frame: ", "")}`);
+      events.push(`flaw ${error[codeKey]} ${error.code} ${error.message}`);
       resolve(events);
     });
     receiver.write(Buffer.from(bytes), () => resolve(events));

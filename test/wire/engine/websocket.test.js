@@ -64,20 +64,30 @@ test("survives an invalid frame behind the handshake while allowRequest takes it
 });
 
 for (const [name, bytes, code, text] of [
-  ["a frame longer than maxHttpBufferSize", frame(OPCODE.text, `4${"x".repeat(100)}`), 1009, /Max payload size exceeded/],
-  ["a frame announced longer than maxHttpBufferSize", frame(OPCODE.binary, "", { length: 268435456 }), 1009, /Max payload size exceeded/],
+  ["a frame longer than maxHttpBufferSize", frame(OPCODE.text, `4${"x".repeat(100)}`), 1009, "Error: Max payload size exceeded"],
+  [
+    "a frame announced longer than maxHttpBufferSize",
+    frame(OPCODE.binary, "", { length: 268435456 }),
+    1009,
+    "Error: Max payload size exceeded",
+  ],
   [
     "a message longer than maxHttpBufferSize in fragments",
     Buffer.concat([frame(OPCODE.text, "4".repeat(60), { fin: false }), frame(OPCODE.continuation, "x".repeat(60))]),
     1009,
-    /Max payload size exceeded/,
+    "Error: Max payload size exceeded",
   ],
-  ["text that is not UTF-8", frame(OPCODE.text, Buffer.from([0x34, 0xff, 0xfe])), 1007, /./],
-  ["a reserved opcode", frame(3, "4x"), 1002, /./],
-  ["a reserved bit", frame(OPCODE.text, "4x", { rsv: 1 }), 1002, /./],
-  ["a frame without mask", frame(OPCODE.text, "4x", { mask: false }), 1002, /./],
-  ["a continuation of nothing", frame(OPCODE.continuation, "4x"), 1002, /./],
-  ["a ping in fragments", frame(OPCODE.ping, "x", { fin: false }), 1002, /./],
+  [
+    "text that is not UTF-8",
+    frame(OPCODE.text, Buffer.from([0x34, 0xff, 0xfe])),
+    1007,
+    "Error: Invalid WebSocket frame: invalid UTF-8 sequence",
+  ],
+  ["a reserved opcode", frame(3, "4x"), 1002, "Error: Invalid WebSocket frame: invalid opcode 3"],
+  ["a reserved bit", frame(OPCODE.text, "4x", { rsv: 1 }), 1002, "Error: Invalid WebSocket frame: RSV2 and RSV3 must be clear"],
+  ["a frame without mask", frame(OPCODE.text, "4x", { mask: false }), 1002, "Error: Invalid WebSocket frame: MASK must be set"],
+  ["a continuation of nothing", frame(OPCODE.continuation, "4x"), 1002, "Error: Invalid WebSocket frame: invalid opcode 0"],
+  ["a ping in fragments", frame(OPCODE.ping, "x", { fin: false }), 1002, "Error: Invalid WebSocket frame: FIN must be set"],
 ]) {
   test(`closes with ${code} on ${name} [EIO-124, ENG-114, ENG-162]`, async (t) => {
     const { ws, session } = await webSocketPair(t, { maxHttpBufferSize: 100 });
@@ -87,8 +97,7 @@ for (const [name, bytes, code, text] of [
     assert.equal(reason, "transport error");
     assert.ok(description instanceof Error);
     assert.equal(description.type, "TransportError");
-    const detail = `${description.message} ${description.description?.message ?? ""}`;
-    assert.match(detail, text);
+    assert.ok(description.message.endsWith(text), description.message);
     assert.equal((await ws.closed()).code, code);
   });
 }
