@@ -176,12 +176,7 @@ export class Session extends LeanEmitter implements TransportOwner {
   close(discard?: boolean): this {
     if (this.readyState === "open") this.readyState = "closing";
     else if (this.readyState !== "closing" || discard !== true) return this;
-    if (discard === true) {
-      this.queue = null;
-      this.closeTransport(true);
-    } else if (this.queue === null) {
-      this.closeTransport(false);
-    }
+    if (discard === true || this.queue === null) this.closeTransport(discard === true);
     return this;
   }
 

@@ -272,9 +272,13 @@ export class PollingTransport extends Transport implements Flushable {
   /** Gives false when nothing after this packet counts. */
   private deliverPacket(packet: ReturnType<typeof decodePacket>): boolean {
     if (this.owner === null) return false;
-    if (packet.type === "close") this.releasePoll();
+    if (packet.type === "close") {
+      this.releasePoll();
+      this.owner?.onTransportClose();
+      return false;
+    }
     this.owner.onTransportPacket(packet);
-    return packet.type !== "error" && packet.type !== "close";
+    return packet.type !== "error";
   }
 
   // -- closing -------------------------------------------------------------------------------------

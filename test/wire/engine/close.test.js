@@ -100,12 +100,15 @@ test("sends what the waiting poll has taken already, whatever is discarded behin
   ours("the original answers the poll before close() can add the close packet", () => assert.deepEqual(packets, ["4taken", "1"]));
 });
 
-test("ends at once when discarding without a waiting poll [ENG-160]", async (t) => {
+test("ends at once when discarding without a waiting poll, and shows what it drops to `close` listeners [ENG-160, ENG-130]", async (t) => {
   const { engine, client, session } = await pollingPair(t);
+  const dropped = [];
+  session.on("close", () => dropped.push(...session.writeBuffer.map(({ data }) => data)));
   session.send("dropped");
   session.close(true);
   assert.equal(session.readyState, "closed");
   assert.equal(engine.clientsCount, 0);
+  assert.deepEqual(dropped, ["dropped"]);
   assert.equal((await client.get()).text, UNKNOWN_SID);
 });
 
