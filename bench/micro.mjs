@@ -123,7 +123,7 @@ function frameCase(title, text, perChunk = 1) {
     per: perChunk,
     roomcast() {
       chunk.copy(copy);
-      readFrames(copy, null, 0, frames);
+      readFrames(copy, copy.length, false, null, 0, frames);
     },
     rival() {
       chunk.copy(copy);

@@ -68,6 +68,11 @@ export interface ServerOptions {
    * `perMessageDeflate`, and from the moment somebody looks at a WebSocket object (`transport.socket`).
    */
   receive?: "own" | "ws";
+  /**
+   * How WebSocket connections over plain TCP are read and written: below the streams of `net.Socket` where this Node.js allows it
+   * (`direct`, the default), or through them (`stream`). Connections of TLS and HTTP/2 always go through their streams.
+   */
+  sockets?: "direct" | "stream";
 }
 
 /** Options with every default filled in; what the user added beyond them is kept. */
@@ -116,12 +121,9 @@ export function resolveOptions(given: ServerOptions): EngineOptions {
       throw new UsageError("RC_ERR_OPTION", `option ${name}: expected a function, met ${typeof value}`);
     }
   }
-  if (options["flush"] !== undefined && options["flush"] !== "tick" && options["flush"] !== "immediate") {
-    throw new UsageError("RC_ERR_OPTION", `option flush: expected "tick" or "immediate", met ${JSON.stringify(options["flush"])}`);
-  }
-  if (options["receive"] !== undefined && options["receive"] !== "own" && options["receive"] !== "ws") {
-    throw new UsageError("RC_ERR_OPTION", `option receive: expected "own" or "ws", met ${JSON.stringify(options["receive"])}`);
-  }
+  expectOneOf("flush", options["flush"], "tick", "immediate");
+  expectOneOf("receive", options["receive"], "own", "ws");
+  expectOneOf("sockets", options["sockets"], "direct", "stream");
   if (options["cookie"]) options["cookie"] = { ...COOKIE_DEFAULTS, ...(options["cookie"] === true ? {} : options["cookie"]) };
   if (options["perMessageDeflate"]) {
     options["perMessageDeflate"] = { threshold: 1024, ...(options["perMessageDeflate"] === true ? {} : options["perMessageDeflate"]) };
@@ -130,6 +132,11 @@ export function resolveOptions(given: ServerOptions): EngineOptions {
     options["httpCompression"] = { threshold: 1024, ...(options["httpCompression"] === true ? {} : options["httpCompression"]) };
   }
   return options as EngineOptions;
+}
+
+function expectOneOf(name: string, value: unknown, first: string, second: string): void {
+  if (value === undefined || value === first || value === second) return;
+  throw new UsageError("RC_ERR_OPTION", `option ${name}: expected "${first}" or "${second}", met ${JSON.stringify(value)}`);
 }
 
 function expectSwitch(name: string, value: unknown, expected: string): void {

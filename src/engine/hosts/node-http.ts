@@ -54,6 +54,7 @@ export class Server extends BaseServer {
       maxQueuedPongs: this.limits.queuedPongs,
       writesAtOnce: this.opts.flush === "immediate",
       maxMessageBytes: Number(this.opts.maxHttpBufferSize),
+      direct: this.opts.sockets !== "stream",
     };
     this.init();
   }

@@ -8,6 +8,7 @@ import { runInRoot } from "../../support/tick";
 import type { Prepared } from "../prepared";
 import { allocateFrame } from "../prepared";
 import { HANDED_LIMIT_BYTES } from "../transport";
+import { handleOf, writeDirectly, type SocketHandle } from "./direct-socket";
 import type { Wire } from "../transports/websocket";
 
 /** How long the other side may take to close after we have. */
@@ -22,6 +23,8 @@ export interface NodeWireSettings {
   readonly writesAtOnce: boolean;
   /** Size of a message from the peer; 0 for no limit. */
   readonly maxMessageBytes: number;
+  /** Read and write plain sockets below their streams. */
+  readonly direct: boolean;
 }
 
 /**
@@ -37,6 +40,8 @@ export abstract class NodeWire implements Wire, Flushable {
   listener: WireListener | null;
   isScheduled: boolean;
   protected readonly net: NetSocket;
+  /** The socket's handle, where it may be used directly. */
+  protected handle: SocketHandle | null;
   protected readonly settings: NodeWireSettings;
   /** The head of the handshake's response, which leaves with the first frame. ASCII. */
   protected head: string | null;
@@ -57,6 +62,7 @@ export abstract class NodeWire implements Wire, Flushable {
     this.listener = null;
     this.isScheduled = false;
     this.net = net;
+    this.handle = settings.direct && isPlain(net) ? handleOf(net) : null;
     this.settings = settings;
     this.head = head;
     this.state = "idle";
@@ -84,11 +90,17 @@ export abstract class NodeWire implements Wire, Flushable {
   }
 
   get bufferedBytes(): number {
-    return this.pendingBytes + (this.backlog === null ? 0 : this.backlog.length) + this.net.writableLength;
+    return this.pendingBytes + (this.backlog === null ? 0 : this.backlog.length) + this.handedBytes;
   }
 
   get progress(): number {
-    return this.net.bytesWritten - this.net.writableLength;
+    return this.net.bytesWritten - this.handedBytes;
+  }
+
+  /** Bytes that the socket was given and the system hasn't taken: in its stream, or below. */
+  private get handedBytes(): number {
+    const { writableLength } = this.net;
+    return this.handle === null ? writableLength : Math.max(writableLength, this.handle.writeQueueSize);
   }
 
   push(packet: Prepared): void {
@@ -148,7 +160,7 @@ export abstract class NodeWire implements Wire, Flushable {
   /** Pongs to a peer that doesn't read are folded into the last (RFC 6455, section 5.5.3), and counted. */
   onPing(data: Buffer): void {
     if (!this.isOpen) return;
-    if (this.state === "idle" && this.net.writableLength === 0) {
+    if (this.state === "idle" && !this.isHeldUp) {
       this.hand(pongFrame(data));
       if (this.isHeldUp) this.waitForDrain();
       return;
@@ -169,6 +181,7 @@ export abstract class NodeWire implements Wire, Flushable {
   /** The connection has ended. */
   onClose(): void {
     this.dropPending();
+    this.handle = null;
     this.listener?.onWireClose();
   }
 
@@ -203,7 +216,7 @@ export abstract class NodeWire implements Wire, Flushable {
 
   /** Whether the system hasn't taken everything yet. */
   private get isHeldUp(): boolean {
-    return this.backlog !== null || this.net.writableLength > 0;
+    return this.backlog !== null || this.handedBytes > 0;
   }
 
   private waitForDrain(): void {
@@ -266,7 +279,8 @@ export abstract class NodeWire implements Wire, Flushable {
   }
 
   private hand(bytes: string | Buffer): void {
-    const { net, onTaken } = this;
+    const { net, handle, onTaken } = this;
+    if (handle !== null && writeDirectly(net, handle, bytes)) return;
     if (onTaken !== null) runInRoot(() => net.write(bytes, "latin1", onTaken));
     else if (typeof bytes === "string") net.write(bytes, "latin1");
     else net.write(bytes);

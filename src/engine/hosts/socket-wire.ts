@@ -4,6 +4,7 @@ import { WebSocket } from "ws";
 import { Deadline } from "../../support/deadline";
 import { nextTick } from "../../support/tick";
 import { bindWebSocket, type BoundWebSocket } from "./bind-websocket";
+import { isStreamIdle, readDirectly } from "./direct-socket";
 import { readFrames, type FrameFlaw, type FrameSink, type HeldFrames } from "./frame-reader";
 import { CLOSE_WAIT_MS, NodeWire, type NodeWireSettings } from "./node-wire";
 
@@ -54,6 +55,7 @@ export class SocketWire extends NodeWire implements FrameSink, BoundWebSocket {
     net.on("close", onClose);
     net.on("data", onData);
     net.on("end", onEnd);
+    readDirectly(net, this.handle, onLent);
   }
 
   /** A WebSocket of `ws`, made at the first access. */
@@ -73,9 +75,17 @@ export class SocketWire extends NodeWire implements FrameSink, BoundWebSocket {
 
   // -- frames, see FrameSink --------------------------------------------------------------------------
 
-  /** Hot: once per chunk from the network. @internal */
+  /** @internal */
   onData(chunk: Buffer): void {
-    if (this.isReading) this.held = readFrames(chunk, this.held, this.settings.maxMessageBytes, this);
+    if (this.isReading) this.held = readFrames(chunk, chunk.length, false, this.held, this.settings.maxMessageBytes, this);
+  }
+
+  /** A chunk in a buffer that is filled anew after the call. Hot: once per chunk from the network. @internal */
+  onLent(length: number, lent: Buffer): boolean {
+    const { net } = this;
+    if (!this.isReading || !isStreamIdle(net)) return net.push(Buffer.from(lent.subarray(0, length))); // somebody else reads, too
+    this.held = readFrames(lent, length, true, this.held, this.settings.maxMessageBytes, this);
+    return true;
   }
 
   onText(text: string): void {
@@ -197,6 +207,10 @@ function asEnding(ws: WebSocket, readyState: number, net: NetSocket): WebSocket 
 
 function onData(this: WiredSocket, chunk: Buffer): void {
   this[kWire].onData(chunk);
+}
+
+function onLent(this: NetSocket, length: number, lent: Buffer): boolean {
+  return (this as WiredSocket)[kWire].onLent(length, lent);
 }
 
 function onEnd(this: WiredSocket): void {

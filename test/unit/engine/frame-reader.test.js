@@ -45,7 +45,20 @@ function frame({ fin = true, rsv = 0, opcode = 1, payload = Buffer.alloc(0), mas
   return Buffer.concat([head, key, payload.map((byte, index) => byte ^ key[index % 4])]);
 }
 
-/** What our reader makes of the chunks. */
+const lent = Buffer.alloc(1 << 18);
+
+/** Reads a chunk that is the reader's, or one in a buffer that is used for something else afterwards. */
+function read(chunk, isLent, held, maxBytes, sink) {
+  if (!isLent || chunk.length > lent.length) return readFrames(Buffer.from(chunk), chunk.length, false, held, maxBytes, sink);
+  lent.set(chunk);
+  try {
+    return readFrames(lent, chunk.length, true, held, maxBytes, sink);
+  } finally {
+    lent.fill(0xee, 0, chunk.length);
+  }
+}
+
+/** What our reader makes of the chunks, some of which are lent. */
 function readOurs(chunks, maxBytes = MAX_BYTES) {
   const events = [];
   let held = null;
@@ -53,11 +66,11 @@ function readOurs(chunks, maxBytes = MAX_BYTES) {
   const sink = {
     isReading: true,
     onText: (text) => events.push(`text ${text}`),
-    onBinary: (data) => events.push(`binary ${data.toString("hex")}`),
-    onPing: (data) => events.push(`ping ${data.toString("hex")}`),
+    onBinary: (data) => events.push({ word: "binary", data }),
+    onPing: (data) => events.push({ word: "ping", data }),
     onCloseFrame(code, reason) {
       isOver = true;
-      events.push(`close ${code} ${reason.toString("hex")}`);
+      events.push({ word: `close ${code}`, data: reason });
     },
     onFlaw(flaw) {
       isOver = true;
@@ -65,10 +78,12 @@ function readOurs(chunks, maxBytes = MAX_BYTES) {
     },
     onUnread: () => assert.fail("nothing threw"),
   };
-  for (const chunk of chunks) {
-    if (!isOver) held = readFrames(Buffer.from(chunk), held, maxBytes, sink);
+  for (const [index, chunk] of chunks.entries()) {
+    if (!isOver) held = read(chunk, (index + chunk.length) % 2 === 0, held, maxBytes, sink);
   }
-  return { events, isResting: held === null };
+  // Bytes are looked at when all chunks are gone.
+  const shown = events.map((event) => (typeof event === "string" ? event : `${event.word} ${event.data.toString("hex")}`));
+  return { events: shown, isResting: held === null };
 }
 
 /** What the receiver of `ws` makes of the bytes. */
@@ -226,7 +241,13 @@ test("reads texts and binaries of every length around the borders of the header'
   }
 });
 
-test("hands over what follows the frame at which reading stops, and the fragments before it", () => {
+for (const isLent of [false, true]) {
+  const whose = isLent ? "a lent chunk" : "a chunk of its own";
+  test(`hands over what follows the frame at which reading stops, and the fragments before it, of ${whose}`, () => handOver(isLent));
+  test(`keeps what follows a frame whose listener throws, of ${whose}`, () => keepWhatFollows(isLent));
+}
+
+function handOver(isLent) {
   const message = (text) => frame({ payload: Buffer.from(text) });
   const seen = [];
   const unread = [];
@@ -241,7 +262,7 @@ test("hands over what follows the frame at which reading stops, and the fragment
     },
     onUnread: (bytes) => unread.push(bytes),
   };
-  assert.equal(readFrames(Buffer.concat([message("a"), message("b"), message("c").subarray(0, 3)]), null, 0, sink), null);
+  assert.equal(read(Buffer.concat([message("a"), message("b"), message("c").subarray(0, 3)]), isLent, null, 0, sink), null);
   assert.deepEqual(seen, ["a"]);
   assert.deepEqual(readOurs([Buffer.concat(unread), message("c").subarray(3)]).events, ["text b", "text c"]);
 
@@ -251,11 +272,11 @@ test("hands over what follows the frame at which reading stops, and the fragment
     frame({ fin: false, payload: Buffer.from("ä".repeat(100)) }),
     frame({ opcode: 0, fin: false, payload: Buffer.from("b") }),
   ];
-  readFrames(Buffer.concat([...pieces, frame({ opcode: 9 }), frame({ opcode: 0, payload: Buffer.from("c") })]), null, 0, sink);
+  read(Buffer.concat([...pieces, frame({ opcode: 9 }), frame({ opcode: 0, payload: Buffer.from("c") })]), isLent, null, 0, sink);
   assert.deepEqual(readOurs([Buffer.concat(unread)]).events, [`text ${"ä".repeat(100)}bc`]);
-});
+}
 
-test("keeps what follows a frame whose listener throws", () => {
+function keepWhatFollows(isLent) {
   const unread = [];
   const sink = {
     isReading: true,
@@ -265,6 +286,6 @@ test("keeps what follows a frame whose listener throws", () => {
     onUnread: (bytes) => unread.push(bytes),
   };
   const bytes = Buffer.concat([frame({ payload: Buffer.from("a") }), frame({ payload: Buffer.from("b") })]);
-  assert.throws(() => readFrames(bytes, null, 0, sink), /of the program/);
+  assert.throws(() => read(bytes, isLent, null, 0, sink), /of the program/);
   assert.deepEqual(readOurs([Buffer.concat(unread)]).events, ["text b"]);
-});
+}
