@@ -1,7 +1,9 @@
-import type { ServerResponse } from "node:http";
+import { OutgoingMessage, type ServerResponse } from "node:http";
 import type { BodyOutcome, EngineRequest, Exchange, ResponseHeaders } from "../host";
 
 const EMPTY = Buffer.alloc(0);
+const JOINED_LENGTH = 16 * 1024;
+const originalEnd: unknown = OutgoingMessage.prototype.end;
 
 const kExchange = Symbol("exchange");
 
@@ -89,7 +91,9 @@ export class NodeExchange implements Exchange {
       response.end();
       throw error;
     }
-    response.end(body);
+    const hasBody = this.method === "GET" || this.method === "POST";
+    if (hasBody && typeof body === "string" && appendToHead(response, body)) response.end();
+    else response.end(body);
   }
 
   destroy(): void {
@@ -104,6 +108,19 @@ export class NodeExchange implements Exchange {
     this.closeListener = null;
     if (listener !== null && !this.isAnswered) listener();
   }
+}
+
+/**
+ * Puts a short ASCII body behind the head that was prepared, so that both leave as one text; `end(body)` writes them, and an empty
+ * third piece, as a list. Hot: benchmark "long-polling echo".
+ * @returns false where the response, or a program that has changed it, wouldn't do the same with both
+ */
+function appendToHead(response: ServerResponse, body: string): boolean {
+  const prepared = response as unknown as { _header?: unknown; _headerSent?: unknown };
+  if (body.length > JOINED_LENGTH || typeof prepared._header !== "string" || prepared._headerSent !== false) return false;
+  if (response.end !== originalEnd || response.strictContentLength || Buffer.byteLength(body) !== body.length) return false;
+  prepared._header += body;
+  return true;
 }
 
 function onResponseClose(this: ServerResponse): void {

@@ -23,6 +23,36 @@ test("answers a poll with exactly these headers, in this order [ENG-80, ENG-207]
   );
 });
 
+test("answers with bodies of every length and alphabet whole, on one kept connection [ENG-80]", async (t) => {
+  const { client, session, port } = await pollingPair(t);
+  const connection = new HttpConnection(port);
+  for (const length of [1, 100, 1000, 16_383, 16_384, 100_000]) {
+    for (const letter of ["a", "ü", "€"]) {
+      const text = letter.repeat(length);
+      session.send(text);
+      const response = await connection.request({ path: client.url(), headers: { Connection: "keep-alive" } });
+      assert.equal(response.text, `4${text}`);
+      assert.equal(Number(response.headers["content-length"]), Buffer.byteLength(response.text));
+    }
+  }
+  connection.abort();
+});
+
+test("gives the body to the end of a response that a program has replaced [ENG-80]", async (t) => {
+  const { engine, client, session } = await pollingPair(t);
+  const bodies = [];
+  engine.on("headers", (_headers, { res }) => {
+    const { end } = res;
+    res.end = function (body, ...rest) {
+      bodies.push(body);
+      return end.call(this, body, ...rest);
+    };
+  });
+  session.send("a");
+  assert.deepEqual(await client.poll(), ["4a"]);
+  assert.deepEqual(bodies, ["4a"]);
+});
+
 test("answers a poll at once when something is queued [EIO-51, ENG-86]", async (t) => {
   const { client, session } = await pollingPair(t);
   session.send("a");
