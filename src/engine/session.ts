@@ -320,7 +320,7 @@ export class Session extends LeanEmitter implements TransportOwner {
 
   /** @internal */
   onTransportReady(): void {
-    this.flush();
+    if (this.queue !== null || this.readyState !== "open") this.flush();
   }
 
   /** @internal */

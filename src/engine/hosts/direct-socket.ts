@@ -3,6 +3,7 @@
 // Each read and write of a net.Socket passes two state machines of streams; a read also allocates 64 KiB and shrinks them to what came.
 // Beneath lies a handle whose methods are the same in every Node.js from 20 on, but in no documentation. They are looked for when the
 // first connection comes; where one is missing, and while a program has changed how a socket is read or written, the stream does it.
+import { EventEmitter } from "node:events";
 import { Socket } from "node:net";
 import { Readable, Writable } from "node:stream";
 import { getSystemErrorName } from "node:util";
@@ -47,7 +48,9 @@ type Internals = Socket & { _handle: Partial<SocketHandle> | null; [key: symbol]
 const UNUSED = -1;
 const LENT_BYTES = 64 * 1024;
 const originalWrite: unknown = Writable.prototype.write;
+const originalInnerWrite: unknown = Socket.prototype._write;
 const originalPush: unknown = Readable.prototype.push;
+const originalEmit: unknown = EventEmitter.prototype.emit;
 
 let isProbed = false;
 /** What makes requests; null where the handle does, undefined where nothing may be written directly. */
@@ -60,7 +63,8 @@ let lent: Buffer | null = null;
 export function handleOf(net: Socket): SocketHandle | null {
   if (!isProbed) probe();
   const handle = (net as Internals)._handle;
-  if (Request === undefined || handle == null || typeof handle.writeQueueSize !== "number") return null;
+  if (Request === undefined || handle == null || net._write !== originalInnerWrite) return null;
+  if (typeof handle.writeQueueSize !== "number") return null;
   return typeof handle.writeBuffer === "function" && typeof handle.writeLatin1String === "function" ? (handle as SocketHandle) : null;
 }
 
@@ -98,7 +102,8 @@ export function readDirectly(net: Socket, handle: SocketHandle | null, reader: L
 
 /** Whether the stream would hand a chunk to its one `data` listener and do nothing else: then it may be left out. Hot. */
 export function isStreamIdle(net: Socket): boolean {
-  return net.readableFlowing === true && net.readableLength === 0 && net.push === originalPush && net.listenerCount("data") === 1;
+  if (net.readableFlowing !== true || net.readableLength > 0 || net.listenerCount("data") !== 1) return false;
+  return net.push === originalPush && net.emit === originalEmit;
 }
 
 function carry(request: WriteRequest, net: Socket, bytes: unknown): void {

@@ -103,6 +103,21 @@ test("lets a program listen to the bytes of a connection beside the session [ENG
   assert.equal(read.length, 1);
 });
 
+test("tells a program that has put its own emit in place of each chunk [ENG-201]", async (t) => {
+  const { net, session, ws } = await pairWithSocket(t);
+  const { emit } = net;
+  const heard = [];
+  net.emit = function (event, ...values) {
+    if (event === "data") heard.push(values[0].length);
+    return emit.call(this, event, ...values);
+  };
+  const sent = messageFrame("4hello");
+  const got = once(session, "data");
+  ws.write(sent);
+  assert.deepEqual(await got, ["hello"]);
+  assert.deepEqual(heard, [sent.length]);
+});
+
 test("stops reading while a program has paused the connection, and loses nothing [ENG-201]", async (t) => {
   const started = await pairWithSocket(t);
   const { net, session, ws } = started;
