@@ -118,7 +118,8 @@ export class NodeExchange implements Exchange {
 function appendToHead(response: ServerResponse, body: string): boolean {
   const prepared = response as unknown as { _header?: unknown; _headerSent?: unknown };
   if (body.length > JOINED_LENGTH || typeof prepared._header !== "string" || prepared._headerSent !== false) return false;
-  if (response.end !== originalEnd || response.strictContentLength || Buffer.byteLength(body) !== body.length) return false;
+  if (response.end !== originalEnd || response.strictContentLength || response.chunkedEncoding) return false;
+  if (Buffer.byteLength(body) !== body.length) return false;
   prepared._header += body;
   return true;
 }

@@ -53,6 +53,15 @@ test("gives the body to the end of a response that a program has replaced [ENG-8
   assert.deepEqual(bodies, ["4a"]);
 });
 
+test("leaves the framing to Node.js when a listener has taken the length away [ENG-64, ENG-80]", async (t) => {
+  const { engine, client, session } = await pollingPair(t);
+  engine.on("headers", (headers) => delete headers["Content-Length"]);
+  session.send("a");
+  const response = await client.get();
+  assert.equal(response.headers["transfer-encoding"], "chunked");
+  assert.equal(response.text, "4a");
+});
+
 test("answers a poll at once when something is queued [EIO-51, ENG-86]", async (t) => {
   const { client, session } = await pollingPair(t);
   session.send("a");
