@@ -11,6 +11,7 @@ import type { EngineRequest } from "./host";
 import { LimitError } from "../errors";
 import { Prepared } from "./prepared";
 import type { PublicPacket, SendCallback, SendOptions } from "./prepared";
+import { interruptRead } from "./read-turn";
 import { exposeWebSocket, requestOf, type KeptRequest } from "./request";
 import { SendQueue } from "./send-queue";
 import type { SessionHost } from "./session-host";
@@ -283,6 +284,7 @@ export class Session extends LeanEmitter implements TransportOwner {
     if (this.readyState !== "open") return;
     this.heartbeat.onOther();
     if (this.hears("packet")) {
+      interruptRead();
       this.emit("packet", data === undefined ? { type: "message" } : { type: "message", data });
       if ((this.readyState as ReadyState) !== "open") return;
     }

@@ -1,4 +1,5 @@
 import { holdFlush, releaseFlush } from "../engine/flush";
+import { afterRead, type Turn } from "../engine/read-turn";
 import { PacketType } from "../protocol/packet";
 import { nextTick } from "../support/tick";
 import type { Socket } from "./socket";
@@ -25,11 +26,12 @@ class Arrival {
 /**
  * The packets of one connection that came in one go, between their decoding and their listeners.
  *
- * Two rounds in one tick: first each packet is handed to its socket (catch-all listeners, answers), then the listeners
+ * Two rounds in one go, when all of the chunk is taken: first each packet is handed to its socket (catch-all listeners, answers), then the listeners
  * of the events run; what has no socket yet has its turn among them. A tick of its own for each packet and each event
  * would give the same order. When user code throws, the rest has its turn in a new tick.
  */
-export class Arrivals {
+export class Arrivals implements Turn {
+  private readonly owner: ArrivalsOwner;
   private first: Arrival | null = null;
   private last: Arrival | null = null;
   /** The packet being handed over, and the first one whose listeners haven't run. */
@@ -38,12 +40,16 @@ export class Arrivals {
   /** False once an event has gone its own way, through middlewares or catch-all listeners: those behind it must not overtake it. */
   private takesEvents = true;
 
+  constructor(owner: ArrivalsOwner) {
+    this.owner = owner;
+  }
+
   /** Adds a packet; the first one schedules the rounds. @param socket null: `onUnclaimed` of the owner takes it */
-  add(socket: AnySocket | null, packet: SocketPacket, owner: ArrivalsOwner): void {
+  add(socket: AnySocket | null, packet: SocketPacket): void {
     const arrival = new Arrival(socket, packet);
     if (this.last === null) {
       this.first = arrival;
-      nextTick(run, this, owner);
+      afterRead(this);
     } else {
       this.last.next = arrival;
     }
@@ -68,24 +74,24 @@ export class Arrivals {
   }
 
   /** @internal */
-  run(owner: ArrivalsOwner): void {
+  take(): void {
     let isDone = false;
     holdFlush();
     try {
-      this.handOver(owner);
-      this.raise(owner);
+      this.handOver();
+      this.raise();
       isDone = true;
     } finally {
       releaseFlush(isDone);
-      if (!isDone) nextTick(run, this, owner);
+      if (!isDone) nextTick(takeRest, this);
     }
   }
 
-  private handOver(owner: ArrivalsOwner): void {
+  private handOver(): void {
     if (this.state === "collecting") {
       this.state = "handing over";
       this.current = this.first;
-      owner.onArrivalsTaken(this);
+      this.owner.onArrivalsTaken(this);
     } else if (this.state === "handing over") {
       this.current = this.current!.next; // the one before threw
     }
@@ -98,14 +104,14 @@ export class Arrivals {
     }
     this.state = "raising";
     this.current = this.first;
-    owner.onHandedOver();
+    this.owner.onHandedOver();
   }
 
-  private raise(owner: ArrivalsOwner): void {
+  private raise(): void {
     while (this.current !== null) {
       const { socket, packet, event, next } = this.current;
       this.current = next;
-      if (socket === null) owner.onUnclaimed(packet);
+      if (socket === null) this.owner.onUnclaimed(packet);
       else if (event !== null) socket._raise(event);
     }
   }
@@ -121,6 +127,6 @@ export interface ArrivalsOwner {
   onUnclaimed(packet: SocketPacket): void;
 }
 
-function run(arrivals: Arrivals, owner: ArrivalsOwner): void {
-  arrivals.run(owner);
+function takeRest(arrivals: Arrivals): void {
+  arrivals.take();
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import createDebug from "debug";
 import type { CloseReason } from "../engine/close-reason";
 import { Prepared, type SendOptions } from "../engine/prepared";
+import { interruptRead } from "../engine/read-turn";
 import { Session, type SessionOwner } from "../engine/session";
 import { ProtocolError } from "../errors";
 import { PacketType } from "../protocol/packet";
@@ -186,6 +187,7 @@ export class Client<
   /** Keeps what the decoder makes apart from what becomes of it: an error of a program isn't one of the peer. */
   private decodeCustom(data: unknown): void {
     const packets: SocketPacket[] = (this.decoded = []);
+    interruptRead();
     try {
       this.customDecoder!.add(data);
     } catch (error) {
@@ -219,13 +221,13 @@ export class Client<
     if (type === CONNECT) {
       if (socket !== undefined && !this.isLeaving(socket)) this.violate("a second CONNECT for a namespace");
       else if (this.arrivals === null) this.connect(name, isObject(auth) ? auth : NO_AUTH);
-      else this.arrivals.add(null, packet, this); // its middlewares see what listeners make of the packets before it
+      else this.arrivals.add(null, packet); // its middlewares see what listeners make of the packets before it
     } else if (socket === undefined) {
       this.violate("a packet for a namespace that was not joined");
     } else if (type === CONNECT_ERROR) {
       this.violate("CONNECT_ERROR from a client");
     } else {
-      (this.arrivals ??= new Arrivals()).add(socket, packet, this);
+      (this.arrivals ??= new Arrivals(this)).add(socket, packet);
     }
   }
 
@@ -277,6 +279,7 @@ export class Client<
       count++;
     }
     if (count >= this.server._limits.namespaces) return this._refuse(name, "Too many namespaces");
+    interruptRead();
     this.admissions = new Admission(this as AnyClient, name, auth, this.admissions);
     this.admissions.start();
   }

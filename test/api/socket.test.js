@@ -361,6 +361,21 @@ test("runs the listeners of one connection in the context of no other [EVT-34]",
   assert.equal(await within(poked, "the event"), undefined);
 });
 
+test("leaves no context of a listener on its connection [EVT-34]", async (t) => {
+  const { socket, client } = await pair(t);
+  const storage = new AsyncLocalStorage();
+  socket.on("enter", () => storage.enterWith("the listener's"));
+  const seen = [];
+  socket.on("look", () => seen.push(storage.getStore()));
+  for (let round = 0; round < 2; round += 1) {
+    client.emit("enter");
+    await fence(client, socket);
+    client.emit("look");
+    await fence(client, socket);
+  }
+  assert.deepEqual(seen, [undefined, undefined]);
+});
+
 test("writes what a listener emitted in no listener's context [EVT-34]", oursOnly("it writes in the listener's"), async (t) => {
   const { io, port } = await startServer(t);
   const storage = new AsyncLocalStorage();

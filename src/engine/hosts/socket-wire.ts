@@ -3,6 +3,7 @@ import type { Socket as NetSocket } from "node:net";
 import { WebSocket } from "ws";
 import { Deadline } from "../../support/deadline";
 import { nextTick } from "../../support/tick";
+import { beginRead, endRead } from "../read-turn";
 import { bindWebSocket, type BoundWebSocket } from "./bind-websocket";
 import { isStreamIdle, readDirectly } from "./direct-socket";
 import { readFrames, type FrameFlaw, type FrameSink, type HeldFrames } from "./frame-reader";
@@ -84,7 +85,14 @@ export class SocketWire extends NodeWire implements FrameSink, BoundWebSocket {
   onLent(length: number, lent: Buffer): boolean {
     const { net } = this;
     if (!this.isReading || !isStreamIdle(net)) return net.push(Buffer.from(lent.subarray(0, length))); // somebody else reads, too
-    this.held = readFrames(lent, length, true, this.held, this.settings.maxMessageBytes, this);
+    let isTaken = false;
+    beginRead();
+    try {
+      this.held = readFrames(lent, length, true, this.held, this.settings.maxMessageBytes, this);
+      isTaken = true;
+    } finally {
+      endRead(isTaken);
+    }
     return true;
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { catchProcess } from "../../support/pairs.js";
 import { startServer } from "../../support/server.js";
 import { ours } from "../../support/target.js";
 import { Inbox } from "../../support/wait.js";
@@ -249,6 +250,44 @@ test("hands events over one tick after they were decoded, in order over namespac
     ["/ a", "/custom b", "/ c", "/custom d"],
   );
 });
+
+test("runs listeners behind the ticks that a listener of the connection asked for [SIO-58, EVT-21]", async (t) => {
+  const { io, port } = await startServer(t);
+  const heard = new Inbox("a step");
+  const joined = nextSocket(io);
+  const peer = await joinedPeer(t, port);
+  const socket = await joined;
+  socket.conn.on("packet", ({ data }) => process.nextTick(() => heard.push(`tick of ${data}`)));
+  socket.on("a", () => {
+    heard.push("listener");
+    process.nextTick(() => heard.push("tick of the listener"));
+  });
+  for (let round = 0; round < 2; round += 1) {
+    peer.send('42["a"]');
+    assert.deepEqual([await heard.next(), await heard.next(), await heard.next()], ['tick of 2["a"]', "listener", "tick of the listener"]);
+  }
+});
+
+for (const transport of TRANSPORTS) {
+  test(`goes on with the rest of a chunk when a listener throws, over ${transport} [EVT-26]`, async (t) => {
+    const { io, port } = await startServer(t);
+    const heard = new Inbox("a step");
+    io.on("connection", (socket) =>
+      socket.on("a", (n) => {
+        heard.push(n);
+        if (n < 3) throw new Error(`at ${n}`);
+      }),
+    );
+    const peer = await joinedPeer(t, port, transport);
+    const { caught } = catchProcess(t, "uncaughtException");
+    peer.send('42["a",1]', '42["a",2]', '42["a",3]');
+    assert.deepEqual([await heard.next(), await heard.next(), await heard.next()], [1, 2, 3]);
+    assert.deepEqual(
+      caught.map(({ message }) => message),
+      ["at 1", "at 2"],
+    );
+  });
+}
 
 for (const transport of TRANSPORTS) {
   test(`runs no ordinary listener for an event behind a DISCONNECT, over ${transport} [SIO-58, EVT-22]`, async (t) => {

@@ -4,6 +4,7 @@ import { schedule, unschedule, type Flushable } from "../../flush";
 import type { WireListener } from "../../host";
 import { limitError } from "../../limits";
 import type { Prepared } from "../../prepared";
+import { beginRead, endRead } from "../../read-turn";
 import type { Wire } from "../../transports/websocket";
 import type { UwsWebSocket } from "./api";
 import { holdCork, holdsCork, mayCork, putOff, type Corkable } from "./cork";
@@ -134,9 +135,16 @@ export class UwsWire implements Wire, Flushable, Corkable {
   /** Hot: once per message. @internal */
   onMessage(data: ArrayBuffer, isBinary: boolean): void {
     holdCork(this);
-    if (isBinary)
-      this.listener?.onWireBinary(Buffer.from(data.slice(0))); // theirs is taken back when this returns
-    else this.listener?.onWireText(utf8.decode(data));
+    let isTaken = false;
+    beginRead();
+    try {
+      if (isBinary)
+        this.listener?.onWireBinary(Buffer.from(data.slice(0))); // theirs is taken back when this returns
+      else this.listener?.onWireText(utf8.decode(data));
+      isTaken = true;
+    } finally {
+      endRead(isTaken);
+    }
   }
 
   /** The library has answered it; pongs to a peer that doesn't read are counted. @internal */
