@@ -45,6 +45,8 @@ export interface WireListener {
   onWireReady(): void;
   /** Everything written so far was taken by the system. */
   onWireWritten(): void;
+  /** The system has not taken everything after all; `onWireWritten` follows. */
+  onWireHeldUp(): void;
   onWireClose(): void;
   /** @param message  what the session is told; by default the error as text */
   onWireError(error: Error, message?: string): void;

@@ -229,6 +229,11 @@ export class Session extends LeanEmitter implements TransportOwner {
     );
   }
 
+  /** Whether what is sent now goes straight to the transport, and nobody could tell: it may be sent there without the session. @internal */
+  get isTransparent(): boolean {
+    return this.readyState === "open" && this.queue === null && !this.isObserved && this.write === Session.prototype.write;
+  }
+
   /** Hands the queue to the transport, as far as it has room. */
   private flush(): void {
     if (this.isFlushing) return; // a listener of `flush` or `drain` sends: the loop below takes it along

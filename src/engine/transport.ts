@@ -1,3 +1,4 @@
+import type { CrowdWire } from "./crowd";
 import { hasListeners, LeanEmitter } from "../support/lean-emitter";
 import { nextTick } from "../support/tick";
 import type { EnginePacket } from "../protocol/engine-packet";
@@ -75,6 +76,16 @@ export abstract class Transport extends LeanEmitter {
   abstract readonly bufferedBytes: number;
   /** A number that grows with every byte the peer's system took. @internal */
   abstract readonly progress: number;
+
+  /** Whether a packet sent now would leave at once; unlike `writable` also when it was written to in one go with others. @internal */
+  get takesVolatile(): boolean {
+    return this.writable;
+  }
+
+  /** Its connection, where the host can write to it and others in one go. @internal */
+  get crowdWire(): CrowdWire | null {
+    return null;
+  }
 
   /** Releases a poll that waits, with a noop, so that the client may move on; no-op on other transports. @internal */
   releasePoll(): void {}

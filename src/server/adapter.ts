@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { Prepared } from "../engine/prepared";
+import type { Session as EngineSession } from "../engine/session";
 import { nextTick } from "../support/tick";
 import { deliver } from "./delivery";
 
@@ -49,7 +50,7 @@ export interface SessionToPersist {
 /** A kept socket with what it missed: the data arrays of the packets, offsets included, in order. */
 export type Session = SessionToPersist & { missedPackets: unknown[][] };
 
-/** What the adapter asks of a socket. Sockets of ours also offer the two last members, which make up the fast path. */
+/** What the adapter asks of a socket. Sockets of ours also offer the three last members, which make up the fast path. */
 export interface LocalSocket {
   readonly id: SocketId;
   readonly client: { writeToEngine(frames: readonly unknown[], options: object): void };
@@ -61,6 +62,8 @@ export interface LocalSocket {
   readonly connected?: boolean;
   /** Writes one packet, already encoded, to this socket's connection; with `isVolatile` only if it can go out now. */
   _writePrepared?(frames: readonly Prepared[], isVolatile: boolean): void;
+  /** The session that `_writePrepared` would write to, if nothing else would come of it. */
+  _directSession?(): EngineSession | null;
 }
 
 /** What the adapter asks of a namespace. */
@@ -215,8 +218,13 @@ export class Adapter extends EventEmitter {
    */
   _broadcastLocally(packet: any, opts: BroadcastOptions, shown: any): void {
     packet.nsp = this.nsp.name;
+    this._sendLocally(packet, null, opts, shown);
+  }
+
+  /** @param frames  the packet encoded; null: to be encoded if anybody matches @internal */
+  _sendLocally(packet: any, frames: readonly unknown[] | null, opts: BroadcastOptions, shown: any): void {
     const sockets = this._select(opts);
-    if (sockets.length > 0) deliver(packet, this.encoder.encode(packet), sockets, opts.flags, { shown });
+    if (sockets.length > 0) deliver(packet, frames ?? this.encoder.encode(packet), sockets, opts.flags, { shown });
   }
 
   /**

@@ -73,7 +73,7 @@ export class Arrivals implements Turn {
     return true;
   }
 
-  /** @internal */
+  /** Runs the rounds, or what is left of them. */
   take(): void {
     let isDone = false;
     holdFlush();

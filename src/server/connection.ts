@@ -367,7 +367,7 @@ export class Client<
     if (this.conn.readyState !== "open") return;
     if (options !== null) {
       if (options.preEncoded === true) return this.writeToEngine(packet as readonly unknown[], options);
-      if (options.volatile === true && !this.conn.transport.writable) return;
+      if (options.volatile === true && !this.takesVolatile) return;
     }
     const compress = options === null || options.compress !== false;
     const messages = this.encoder.encode(packet);
@@ -384,15 +384,24 @@ export class Client<
     }
   }
 
+  private get takesVolatile(): boolean {
+    return this.session === null ? this.conn.transport.writable : this.session.transport.takesVolatile;
+  }
+
+  /** The session that broadcasts are written to; null with an engine of somebody else's. @internal */
+  get _directSession(): Session | null {
+    return this._writePrepared === Client.prototype._writePrepared ? this.session : null;
+  }
+
   /** Writes the messages of a broadcast. Hot: once per recipient. @internal */
   _writePrepared(messages: readonly Prepared[], isVolatile: boolean): void {
     const { session } = this;
     if (session !== null && session.write === Session.prototype.write) {
-      if (isVolatile && !session.transport.writable) return;
+      if (isVolatile && !session.transport.takesVolatile) return;
       for (let i = 0; i < messages.length; i++) session.writePrepared(messages[i]);
       return;
     }
-    if (isVolatile && !this.conn.transport.writable) return;
+    if (isVolatile && !this.takesVolatile) return;
     for (const { data, compress } of messages) this.conn.write(data, { preEncoded: true, volatile: isVolatile, compress } as SendOptions);
   }
 
@@ -402,7 +411,7 @@ export class Client<
    * @param options   with `volatile` all are dropped unless the transport can take them now
    */
   writeToEngine(messages: readonly unknown[] | string | Buffer, options: WriteOptions = {}): void {
-    if (options.volatile && !this.conn.transport.writable) return;
+    if (options.volatile && !this.takesVolatile) return;
     const list = Array.isArray(messages) ? messages : [messages];
     for (const message of list) this.conn.write(message, options);
   }

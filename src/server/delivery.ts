@@ -50,7 +50,7 @@ export function deliver(
 }
 
 /** Prepares each message of a packet; a parser of the user's may give other things than texts and Buffers. */
-function prepareAll(frames: readonly unknown[], compress: boolean | undefined): Prepared[] | null {
+export function prepareAll(frames: readonly unknown[], compress: boolean | undefined): Prepared[] | null {
   const prepared: Prepared[] = [];
   for (const frame of frames) {
     if (typeof frame !== "string" && !Buffer.isBuffer(frame)) return null;

@@ -1,6 +1,7 @@
 import { UsageError } from "../errors";
 import { PacketType } from "../protocol/packet";
 import { nextTick } from "../support/tick";
+import { noteChange } from "./audience";
 import type { AckCallback } from "./acks";
 import type { Client } from "./connection";
 import type { DisconnectReason } from "./disconnect-reason";
@@ -91,12 +92,14 @@ export abstract class EventReceiver<
    */
   onAnyOutgoing(listener: (...args: any[]) => void): this {
     this._anyOutgoingListeners = withListener(this._anyOutgoingListeners, listener, "last");
+    noteChange();
     return this;
   }
 
   /** The same, in front of the others. */
   prependAnyOutgoing(listener: (...args: any[]) => void): this {
     this._anyOutgoingListeners = withListener(this._anyOutgoingListeners, listener, "first");
+    noteChange();
     return this;
   }
 
@@ -121,6 +124,11 @@ export abstract class EventReceiver<
     if (errors === null) return callAll(this._anyListeners, this, event);
     const [name, ...args] = event as Event;
     errors.callAll(this._anyListeners?.slice() ?? [], this, { socket: this as never, event: name, args }, event as unknown[]);
+  }
+
+  /** Whether that would do anything. @internal */
+  get _isHeardOutgoing(): boolean {
+    return this._anyOutgoingListeners !== null || this.notifyOutgoingListeners !== EventReceiver.prototype.notifyOutgoingListeners;
   }
 
   /** Shows a packet to the listeners of everything that goes out; adapters call it. @internal */

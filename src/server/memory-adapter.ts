@@ -1,6 +1,8 @@
 import { EventEmitter } from "node:events";
 import { hasAnyListener, hasListeners } from "../support/lean-emitter";
+import { Audience } from "./audience";
 import { Adapter, type BroadcastOptions, type LocalSocket, type Room, type SocketId } from "./adapter";
+import { deliver } from "./delivery";
 import { RoomIndex, type Member, type RoomObserver } from "./rooms";
 
 /*
@@ -56,6 +58,27 @@ export class MemoryAdapter extends Adapter {
       if (socket !== undefined) chosen.push(socket);
     });
     return chosen;
+  }
+
+  /** @internal */
+  override _sendLocally(packet: any, frames: readonly unknown[] | null, opts: BroadcastOptions, shown: any): void {
+    const { rooms, except, flags } = opts;
+    const isSimple = !(except !== undefined && except.size > 0) && !flags?.volatile;
+    const group = isSimple ? this._index.groupOf(rooms) : null;
+    if (group === null) return super._sendLocally(packet, frames, opts, shown);
+
+    const { audience } = group;
+    if (audience !== null && audience.isGathered) {
+      frames ??= this.encoder.encode(packet);
+      if (audience.write(group.version, packet, frames, flags, shown)) return;
+    }
+    const { version } = group;
+    const sockets = this._select(opts);
+    if (sockets.length === 0) return;
+    deliver(packet, frames ?? this.encoder.encode(packet), sockets, flags, { shown });
+    if (group.version !== version) return; // by a listener on the way
+    if (audience === null && Audience.isOfUseFor(sockets[0])) group.audience = new Audience();
+    group.audience?.watch(version, sockets);
   }
 
   /** The connected socket of a member, if there is one. A socket of ours is looked up once. */

@@ -1,3 +1,4 @@
+import type { Audience, Group } from "./audience";
 import type { LocalSocket, Room as RoomName, SocketId } from "./adapter";
 
 /*
@@ -22,8 +23,10 @@ export interface RoomObserver {
 }
 
 /** One room that exists, that is, has members (or is about to, while its `onCreate` runs). */
-export class Room {
+export class Room implements Group {
   readonly name: RoomName;
+  version: number;
+  audience: Audience | null;
   /** Live view; `null` until asked for. */
   ids: Set<SocketId> | null;
   /** The members in order of joining; a Set from the second on, since many rooms never have one. */
@@ -31,6 +34,8 @@ export class Room {
 
   constructor(name: RoomName) {
     this.name = name;
+    this.version = 0;
+    this.audience = null;
     this.ids = null;
     this.members = null;
   }
@@ -43,6 +48,7 @@ export class Room {
   add(member: Member): boolean {
     const { members } = this;
     if (members === member) return false;
+    this.version++;
     if (members === null) this.members = member;
     else if (members instanceof Set) {
       const before = members.size;
@@ -53,6 +59,7 @@ export class Room {
 
   /** Gives false if it wasn't in. */
   delete(member: Member): boolean {
+    this.version++;
     if (this.members === member) this.members = null;
     else if (!(this.members instanceof Set && this.members.delete(member))) return false;
     return true;
@@ -135,7 +142,9 @@ export class Member {
 /** Up to so many rooms of one socket stand in a list. */
 const LIST_MAX = 128;
 
-export class RoomIndex {
+export class RoomIndex implements Group {
+  version = 0;
+  audience: Audience | null = null;
   private readonly rooms = new Map<RoomName, Room>();
   private readonly members = new Map<SocketId, Member>();
   private epoch = 0;
@@ -149,6 +158,7 @@ export class RoomIndex {
     let member = this.members.get(id);
     if (member === undefined) {
       this.members.set(id, (member = new Member(id)));
+      this.version++;
       if (this.sidsView !== null) this.sidsView.set(id, namesOf(member));
     }
     return member;
@@ -157,6 +167,7 @@ export class RoomIndex {
   /** Adds a member to a room. Hot: bench scenario "join". */
   join(member: Member, name: RoomName, observer: RoomObserver | null): void {
     if (member.isInOwnRoom && name === member.id) return;
+    if (name === member.id) this.onAdmitted(member);
     let room = this.rooms.get(name);
     if (room === undefined) {
       if (name === member.id && member.isNowhere && observer === null && this.roomsView === null) {
@@ -184,6 +195,12 @@ export class RoomIndex {
     observer?.onJoin(name, member.id);
   }
 
+  /** A member that was somewhere before it was connected: now broadcasts reach it there. */
+  private onAdmitted(member: Member): void {
+    this.version++;
+    for (const room of member.rooms) room.version++;
+  }
+
   /** Takes a member out of one room. */
   leave(id: SocketId, name: RoomName, observer: RoomObserver | null): void {
     const member = this.members.get(id);
@@ -206,6 +223,7 @@ export class RoomIndex {
     if (member === undefined) return;
     if (observer === null) member.isInOwnRoom = false;
     else if (member.isInOwnRoom) this.makeOwnRoomReal(member);
+    this.version++;
     const told = observer === null ? null : new Set<RoomName>();
     while (this.leaveRooms(member, observer, told) && told !== null); // whoever observes may make it join others meanwhile
     this.members.delete(id);
@@ -281,6 +299,14 @@ export class RoomIndex {
   private ownerOf(name: RoomName, visit: (member: Member) => void): void {
     const owner = this.members.get(name);
     if (owner !== undefined && owner.isInOwnRoom) visit(owner);
+  }
+
+  /** The group that `select` would go through for these rooms, if it is one. */
+  groupOf(rooms: ReadonlySet<RoomName>): Group | null {
+    if (rooms.size === 0) return this;
+    if (rooms.size > 1) return null;
+    const [name] = rooms;
+    return this.rooms.get(name) ?? null;
   }
 
   has(id: SocketId): boolean {

@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { runInRoot } from "../support/tick";
 import type { BroadcastOptions, PrivateSessionId, Room, Session, SessionToPersist, SocketId } from "./adapter";
-import { deliver } from "./delivery";
 import { MemoryAdapter } from "./memory-adapter";
 
 /*
@@ -117,8 +116,7 @@ export class SessionAwareAdapter extends MemoryAdapter {
       emittedAt: Date.now(),
       bytes: OVERHEAD_BYTES + totalLength(frames),
     });
-    const sockets = this._select(opts);
-    if (sockets.length > 0) deliver(packet, frames, sockets, opts.flags, { shown });
+    this._sendLocally(packet, frames, opts, shown);
     this._prune(); // last: listeners of `session-expired` may broadcast, and order must hold
   }
 

@@ -3,7 +3,9 @@ import createDebug from "debug";
 import { PacketType } from "../protocol/packet";
 import { generateId } from "../support/ids";
 import type { Prepared } from "../engine/prepared";
+import type { Session as EngineSession } from "../engine/session";
 import type { Adapter, BroadcastFlags, Room, Session, SocketId } from "./adapter";
+import { noteChange } from "./audience";
 import { expectAck, type AckCallback } from "./acks";
 import { BroadcastOperator } from "./broadcast";
 import type { Client } from "./connection";
@@ -386,6 +388,7 @@ export class Socket<
     if (this._state !== "connected") return undefined;
     if (debug.enabled) debug("%s leaves %s: %s", this.id, this.nsp.name, reason);
     this._state = "leaving";
+    noteChange();
     // Whatever a listener or an adapter throws: it goes on to the caller, and the socket is gone.
     try {
       this._raiseOwn("disconnecting", reason, description);
@@ -425,6 +428,12 @@ export class Socket<
   packet(packet: SocketPacket, flags: BroadcastFlags | null = null): void {
     if (packet.nsp === undefined) packet.nsp = this.nsp.name;
     this.client._packet(packet, flags);
+  }
+
+  /** The session that gets them, if nobody would notice that they went around this. @internal */
+  _directSession(): EngineSession | null {
+    const isPlain = this._state === "connected" && this._writePrepared === Socket.prototype._writePrepared && !this._isHeardOutgoing;
+    return isPlain ? this.client._directSession : null;
   }
 
   /** Writes the messages of a broadcast. Hot: once per recipient. @internal */

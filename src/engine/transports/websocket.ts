@@ -2,6 +2,7 @@
 import { decodePacket } from "../../protocol/engine-packet";
 import { decodePacketV3, encodeBinaryV3 } from "../../protocol/legacy/packet";
 import { hasListeners } from "../../support/lean-emitter";
+import type { CrowdWire } from "../crowd";
 import type { WireListener } from "../host";
 import { Prepared } from "../prepared";
 import { Transport } from "../transport";
@@ -21,6 +22,10 @@ export interface Wire {
   terminate(): void;
   readonly bufferedBytes: number;
   readonly progress: number;
+  /** This, where the host can write to many at once. */
+  readonly crowdWire?: CrowdWire | null;
+  /** False while what was written to many at once is on its way. */
+  readonly takesVolatile?: boolean;
 }
 
 const MESSAGE = 52; // "4"
@@ -44,6 +49,15 @@ export class WebSocketTransport extends Transport implements WireListener {
 
   get hasRoom(): boolean {
     return this.wire.hasRoom;
+  }
+
+  override get takesVolatile(): boolean {
+    return this.writable && this.wire.takesVolatile !== false;
+  }
+
+  /** Not where packets get a form of their own. */
+  override get crowdWire(): CrowdWire | null {
+    return this.protocol === 4 && this.supportsBinary ? (this.wire.crowdWire ?? null) : null;
   }
 
   get bufferedBytes(): number {
@@ -96,6 +110,10 @@ export class WebSocketTransport extends Transport implements WireListener {
     this.writable = this.readyState === "open";
     if (hasListeners(this, "ready")) this.emit("ready");
     this.owner?.onTransportWritten();
+  }
+
+  onWireHeldUp(): void {
+    this.writable = false;
   }
 
   onWireClose(): void {

@@ -37,6 +37,9 @@ export interface UwsWebSocket {
   /** Bytes that the system has not taken, without those of the cork. */
   getBufferedAmount(): number;
   getUserData(): object;
+  ping(): number;
+  subscribe(topic: string): boolean;
+  unsubscribe(topic: string): boolean;
 }
 
 /** What happens at the WebSockets of a route. */
@@ -59,4 +62,6 @@ export interface TemplatedApp {
   post(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): this;
   any(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): this;
   ws(pattern: string, behavior: UwsBehavior): this;
+  /** Sends to all subscribers of a topic, at the end of the turn or in front of what one of them is sent next. */
+  publish(topic: string, message: Bytes, isBinary?: boolean, compress?: boolean): boolean;
 }

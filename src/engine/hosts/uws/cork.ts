@@ -34,6 +34,11 @@ export function holdsCork(owner: object): boolean {
   return holder === owner;
 }
 
+/** Calls `work` once the library has written what it was given to publish in this turn. */
+export function afterTurn(work: () => void): void {
+  runInRoot(() => later(() => later(work))); // the first one may come before the library's own end of the turn
+}
+
 /** Calls `target.writeLate` at the end of this turn. */
 export function putOff(target: Corkable): void {
   late.push(target);

@@ -61,6 +61,7 @@ export class UwsServer extends BaseServer {
       writesAtOnce: this.opts.flush === "immediate",
       handedBytes: HANDED_LIMIT_BYTES,
       compressFrom: null,
+      app: null,
     };
   }
 
@@ -79,6 +80,7 @@ export class UwsServer extends BaseServer {
     }
     this.wireSettings.handedBytes = numberOption("maxBackpressure", options.maxBackpressure, HANDED_LIMIT_BYTES, Infinity);
     const deflate = this.opts.perMessageDeflate as { threshold?: number } | false | undefined;
+    this.wireSettings.app = app;
     this.wireSettings.compressFrom = compression === 0 ? null : ((deflate || {}).threshold ?? 1024);
     this.isEncrypted = isSslApp(app);
     const path = resolvePath(options);

@@ -1,19 +1,25 @@
 // The end of the walks "an emit out" and "a broadcast out" on uWebSockets.js, and the first step of "a frame in".
 import { nextTick } from "../../../support/tick";
-import { schedule, unschedule, type Flushable } from "../../flush";
+import type { Crowd, CrowdWire } from "../../crowd";
+import { afterFlush, schedule, unschedule, type Flushable } from "../../flush";
 import type { WireListener } from "../../host";
 import { limitError } from "../../limits";
 import type { Prepared } from "../../prepared";
 import { beginRead, endRead } from "../../read-turn";
 import type { Wire } from "../../transports/websocket";
-import type { UwsWebSocket } from "./api";
+import type { TemplatedApp, UwsWebSocket } from "./api";
 import { holdCork, holdsCork, mayCork, putOff, type Corkable } from "./cork";
+import { UwsCrowd } from "./crowd";
 
 /** The library has checked the text; a byte order mark is part of it. Quicker than `Buffer.toString`. */
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** What `send` gives when the peer has not taken everything. */
 const WAITS = 0;
+
+/** Number of this tick. */
+let tick = 1;
+afterFlush(() => void tick++);
 
 /** What all wires of an engine have in common. */
 export interface UwsWireSettings {
@@ -25,6 +31,8 @@ export interface UwsWireSettings {
   readonly handedBytes: number;
   /** Bytes from which a packet is compressed; null where the route has no compression. */
   readonly compressFrom: number | null;
+  /** Where broadcasts are published; null until it is known. */
+  readonly app: TemplatedApp | null;
 }
 
 /**
@@ -35,11 +43,11 @@ export interface UwsWireSettings {
  *                                              \--> blocked --drained--> pending or idle
  *     any --end, close, peer gone--> closed
  */
-export class UwsWire implements Wire, Flushable, Corkable {
+export class UwsWire implements Wire, Flushable, Corkable, CrowdWire {
   listener: WireListener | null;
   isScheduled: boolean;
+  readonly settings: UwsWireSettings;
   private readonly ws: UwsWebSocket;
-  private readonly settings: UwsWireSettings;
   private state: "idle" | "pending" | "collecting" | "blocked" | "closed";
   private isEnding: boolean;
   private first: Prepared | null;
@@ -47,6 +55,10 @@ export class UwsWire implements Wire, Flushable, Corkable {
   private pendingBytes: number;
   private handedBytes: number;
   private queuedPongs: number;
+  /** The tick in which something was published last. */
+  private publishedIn: number;
+  /** Bytes that were published, and of which it isn't known whether the system took them. */
+  private publishedBytes: number;
 
   constructor(ws: UwsWebSocket, settings: UwsWireSettings) {
     this.listener = null;
@@ -60,6 +72,8 @@ export class UwsWire implements Wire, Flushable, Corkable {
     this.pendingBytes = 0;
     this.handedBytes = 0;
     this.queuedPongs = 0;
+    this.publishedIn = 0;
+    this.publishedBytes = 0;
   }
 
   get socket(): UwsWebSocket {
@@ -108,6 +122,52 @@ export class UwsWire implements Wire, Flushable, Corkable {
     if (this.state === "pending") this.advance();
     else if (this.state === "blocked" && this.waitingBytes === 0) this.advance();
   }
+
+  // -- broadcasts in one go, see crowd.ts -------------------------------------------------------------
+
+  get crowdWire(): CrowdWire | null {
+    return this.settings.writesAtOnce ? null : this;
+  }
+
+  createCrowd(onForgotten: () => void): Crowd {
+    return new UwsCrowd(this.settings, onForgotten);
+  }
+
+  /** Whether so much may be published to it: nothing is pending, and what was published before is within what may be handed over. @internal */
+  mayPublish(bytes: number): boolean {
+    return this.state === "idle" && this.publishedBytes + bytes <= this.settings.handedBytes;
+  }
+
+  /** The library has something for it: until the end of the tick it counts as pending, then it is asked for when it matters. @internal */
+  onPublished(bytes: number): void {
+    this.publishedIn = tick;
+    this.publishedBytes += bytes;
+  }
+
+  get takesVolatile(): boolean {
+    if (this.state !== "idle" || this.publishedIn === tick) return false;
+    if (this.publishedBytes === 0 || this.waitingBytes === 0) return true;
+    this.state = "blocked";
+    this.listener?.onWireHeldUp();
+    return false;
+  }
+
+  /** Has the library write what was published: a ping takes it along. @internal */
+  writeOut(): void {
+    if (this.state !== "closed") this.ws.ping();
+  }
+
+  /** @internal */
+  subscribe(topic: string): boolean {
+    return this.state !== "closed" && this.ws.subscribe(topic);
+  }
+
+  /** @internal */
+  unsubscribe(topic: string): void {
+    if (this.state !== "closed") this.ws.unsubscribe(topic);
+  }
+
+  // ---------------------------------------------------------------------------------------------------
 
   /** Sends what is pending now, as part of the handshake's response. */
   flush(): void {
@@ -213,6 +273,7 @@ export class UwsWire implements Wire, Flushable, Corkable {
     if (first === null || this.state === "closed") return true;
     this.first = this.more = null;
     this.pendingBytes = 0;
+    this.publishedBytes = 0; // goes first: what becomes of the rest tells of it, too
     if (more === null) return this.send(first);
     sendTogether(this, this.ws, first, more);
     return holdsCork(this) || this.waitingBytes === 0;
