@@ -1,4 +1,4 @@
-import { OutgoingMessage, type ServerResponse } from "node:http";
+import { IncomingMessage, OutgoingMessage, type ServerResponse } from "node:http";
 import type { BodyOutcome, EngineRequest, Exchange, ResponseHeaders } from "../host";
 
 const EMPTY = Buffer.alloc(0);
@@ -49,30 +49,15 @@ export class NodeExchange implements Exchange {
 
   readBody(limitBytes: number, onBody: (outcome: BodyOutcome, body: Buffer) => void): void {
     const { request } = this;
-    let first: Buffer | null = null; // most bodies come in one piece
-    let chunks: Buffer[] | null = null;
-    let bytes = 0;
-    let isSettled = false;
-    const settle = (outcome: BodyOutcome, body: Buffer): void => {
-      if (isSettled) return;
-      isSettled = true;
-      first = chunks = null;
-      onBody(outcome, body);
-    };
     if (Number(request.headers["content-length"]) > limitBytes) {
       request.resume(); // the rest is drained, so that the connection stays usable
-      return settle("too large", EMPTY);
+      return onBody("too large", EMPTY);
     }
-    request.on("data", (chunk: Buffer) => {
-      if (isSettled) return;
-      bytes += chunk.length;
-      if (bytes > limitBytes) settle("too large", EMPTY);
-      else if (first === null) first = chunk;
-      else (chunks ??= [first]).push(chunk);
-    });
-    request.on("end", () => settle("complete", chunks === null ? (first ?? EMPTY) : Buffer.concat(chunks, bytes)));
-    request.on("close", () => settle("aborted", EMPTY));
-    request.on("error", ignore); // `close` follows
+    (request as ReadRequest)[kBody] = new BodyReader(limitBytes, onBody);
+    request.on("data", onRequestData);
+    request.on("end", onRequestEnd);
+    request.on("close", onRequestClose);
+    if (!((request as object) instanceof IncomingMessage)) request.on("error", ignore); // `close` follows; Node.js' own tells nobody who doesn't listen
   }
 
   respond(status: number, headers: ResponseHeaders | null, body: string | Buffer): void {
@@ -108,6 +93,59 @@ export class NodeExchange implements Exchange {
     this.closeListener = null;
     if (listener !== null && !this.isAnswered) listener();
   }
+}
+
+/** Collects the body of one request. */
+class BodyReader {
+  private readonly limitBytes: number;
+  private onBody: ((outcome: BodyOutcome, body: Buffer) => void) | null;
+  /** Most bodies come in one piece. */
+  private first: Buffer | null;
+  private chunks: Buffer[] | null;
+  private bytes: number;
+
+  constructor(limitBytes: number, onBody: (outcome: BodyOutcome, body: Buffer) => void) {
+    this.limitBytes = limitBytes;
+    this.onBody = onBody;
+    this.first = null;
+    this.chunks = null;
+    this.bytes = 0;
+  }
+
+  add(chunk: Buffer): void {
+    if (this.onBody === null) return;
+    this.bytes += chunk.length;
+    if (this.bytes > this.limitBytes) this.settle("too large", EMPTY);
+    else if (this.first === null) this.first = chunk;
+    else (this.chunks ??= [this.first]).push(chunk);
+  }
+
+  end(): void {
+    if (this.onBody !== null)
+      this.settle("complete", this.chunks === null ? (this.first ?? EMPTY) : Buffer.concat(this.chunks, this.bytes));
+  }
+
+  settle(outcome: BodyOutcome, body: Buffer): void {
+    const { onBody } = this;
+    this.onBody = null;
+    this.first = this.chunks = null;
+    onBody?.(outcome, body);
+  }
+}
+
+const kBody = Symbol("body");
+type ReadRequest = EngineRequest & { [kBody]: BodyReader };
+
+function onRequestData(this: ReadRequest, chunk: Buffer): void {
+  this[kBody].add(chunk);
+}
+
+function onRequestEnd(this: ReadRequest): void {
+  this[kBody].end();
+}
+
+function onRequestClose(this: ReadRequest): void {
+  this[kBody].settle("aborted", EMPTY);
 }
 
 /**
