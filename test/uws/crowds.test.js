@@ -7,6 +7,7 @@ import { eventually, fence } from "../support/pairs.js";
 import { startServer } from "../support/server.js";
 import { within } from "../support/wait.js";
 import { WireSocket } from "../support/wire-client.js";
+import { createApp } from "./app.js";
 import { join, joinedPeer } from "../wire/sio/peer.js";
 
 const onUws = { uws: true };
@@ -242,6 +243,27 @@ test("writes each packet by itself with flush: immediate, and to clients that ar
   await fenceAll(sockets, clients);
   assert.equal(published.length, 0);
   assert.ok(flushed.length >= 4);
+});
+
+test("reaches the clients of each app that it is attached to [ENG-189, SRV-29]", async (t) => {
+  const { io, published, clients, sockets } = await crowd(t, 5);
+  const second = await createApp();
+  io.attachApp(second.app);
+  const port = await second.listen(t);
+  for (let i = 0; i < 3; i++) clients.push(await connect(t, port, "/", { transports: ["websocket"] }));
+  for (const { id } of clients.slice(5)) sockets.push(io.sockets.sockets.get(id));
+  const heard = clients.map((client) => record(client, "n"));
+  await warmUp(io);
+  published.length = 0;
+  for (let n = 0; n < 3; n++) io.emit("n", n);
+  await fenceAll(sockets, clients);
+  assert.equal(published.length, 3);
+  for (const { events } of heard)
+    assert.deepEqual(events, [
+      ["n", 0],
+      ["n", 1],
+      ["n", 2],
+    ]);
 });
 
 test("publishes what can be recovered [ENG-189]", async (t) => {

@@ -113,7 +113,7 @@ export class UwsCrowd implements Crowd, Flushable {
   private publish(packet: Prepared): void {
     const { app, compressFrom } = this.settings;
     const isCompressed = compressFrom !== null && packet.compress && packet.size >= compressFrom;
-    app!.publish(this.topic, packet.toPayload(), typeof packet.data === "object", isCompressed);
+    app.publish(this.topic, packet.toPayload(), typeof packet.data === "object", isCompressed);
   }
 
   flushScheduled(): void {}

@@ -46,7 +46,6 @@ interface Accepted {
  * paths are matched as a whole, refusals of WebSockets are JSON too, and a POST needs its length.
  */
 export class UwsServer extends BaseServer {
-  private readonly wireSettings: { -readonly [K in keyof UwsWireSettings]: UwsWireSettings[K] };
   private isEncrypted: boolean;
   private isClosed: boolean;
 
@@ -56,13 +55,6 @@ export class UwsServer extends BaseServer {
     this.isClosed = false;
     this.pollingSettings.overlapStatus = 500;
     this.pollingSettings.endsOnFlawedBody = true;
-    this.wireSettings = {
-      maxQueuedPongs: this.limits.queuedPongs,
-      writesAtOnce: this.opts.flush === "immediate",
-      handedBytes: HANDED_LIMIT_BYTES,
-      compressFrom: null,
-      app: null,
-    };
   }
 
   /**
@@ -78,10 +70,14 @@ export class UwsServer extends BaseServer {
     if (idleTimeout > 0 && idleTimeout <= 8) {
       throw new UsageError("RC_ERR_OPTION", `option idleTimeout: expected 0 or a number from 9 to 960, met ${idleTimeout}`); // uWS would abort
     }
-    this.wireSettings.handedBytes = numberOption("maxBackpressure", options.maxBackpressure, HANDED_LIMIT_BYTES, Infinity);
     const deflate = this.opts.perMessageDeflate as { threshold?: number } | false | undefined;
-    this.wireSettings.app = app;
-    this.wireSettings.compressFrom = compression === 0 ? null : ((deflate || {}).threshold ?? 1024);
+    const settings: UwsWireSettings = {
+      app,
+      maxQueuedPongs: this.limits.queuedPongs,
+      writesAtOnce: this.opts.flush === "immediate",
+      handedBytes: numberOption("maxBackpressure", options.maxBackpressure, HANDED_LIMIT_BYTES, Infinity),
+      compressFrom: compression === 0 ? null : ((deflate || {}).threshold ?? 1024),
+    };
     this.isEncrypted = isSslApp(app);
     const path = resolvePath(options);
     const handler = (res: UwsHttpResponse, req: UwsHttpRequest): void => this.onRequest(res, req);
@@ -93,7 +89,7 @@ export class UwsServer extends BaseServer {
       idleTimeout,
       maxBackpressure: 0, // never dropped: see UwsWire
       maxPayloadLength: maxMessageBytes > 0 ? Math.min(maxMessageBytes, MAX_PAYLOAD_BYTES) : MAX_PAYLOAD_BYTES,
-      upgrade: (res, req, context) => this.onUpgrade(res, req, context),
+      upgrade: (res, req, context) => this.onUpgrade(res, req, context, settings),
       open: (ws) => {
         const accepted = ws.getUserData() as Accepted;
         const { onOpen } = accepted;
@@ -136,11 +132,11 @@ export class UwsServer extends BaseServer {
 
   // -- websocket -----------------------------------------------------------------------------------
 
-  private onUpgrade(res: UwsHttpResponse, req: UwsHttpRequest, context: unknown): void {
+  private onUpgrade(res: UwsHttpResponse, req: UwsHttpRequest, context: unknown, settings: UwsWireSettings): void {
     const request = this.requestOf(req, res);
     const exchange = new UwsExchange(request, res);
     holdCork(exchange);
-    const upgrade = new UpgradeRequest(res, req, context);
+    const upgrade = new UpgradeRequest(res, req, context, settings);
     const proceed = (error: unknown): void => {
       if (exchange.isGone) return;
       if (error) return this.refuseRequest(exchange, this.middlewareRefusal(error));
@@ -191,7 +187,7 @@ export class UwsServer extends BaseServer {
       throw error;
     }
     const onOpen = (ws: UwsWebSocket): void => {
-      const wire = new UwsWire(ws, this.wireSettings);
+      const wire = new UwsWire(ws, upgrade.settings);
       (ws as WiredSocket)[kWire] = wire;
       holdCork(wire);
       onTransport(new WebSocketTransport(revisionOf(request._query), supportsBinary(request._query), wire));
@@ -232,9 +228,11 @@ class UpgradeRequest {
   private readonly protocol: string;
   private readonly extensions: string;
   private readonly context: unknown;
+  readonly settings: UwsWireSettings;
 
-  constructor(res: UwsHttpResponse, req: UwsHttpRequest, context: unknown) {
+  constructor(res: UwsHttpResponse, req: UwsHttpRequest, context: unknown, settings: UwsWireSettings) {
     this.isOver = false;
+    this.settings = settings;
     this.res = res;
     this.key = req.getHeader("sec-websocket-key");
     this.protocol = req.getHeader("sec-websocket-protocol");

@@ -21,7 +21,7 @@ const WAITS = 0;
 let tick = 1;
 afterFlush(() => void tick++);
 
-/** What all wires of an engine have in common. */
+/** What all wires of an app have in common. */
 export interface UwsWireSettings {
   /** Pings that may wait for their pong. */
   readonly maxQueuedPongs: number;
@@ -31,8 +31,8 @@ export interface UwsWireSettings {
   readonly handedBytes: number;
   /** Bytes from which a packet is compressed; null where the route has no compression. */
   readonly compressFrom: number | null;
-  /** Where broadcasts are published; null until it is known. */
-  readonly app: TemplatedApp | null;
+  /** Where broadcasts are published. */
+  readonly app: TemplatedApp;
 }
 
 /**
