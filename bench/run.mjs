@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { Bed, Load, startServer } from "./lib/bed.mjs";
 import { describeMachine, number, writeReport } from "./lib/report.mjs";
 import { chooseServers, currentLongTermNode, hasUws, installRivals, SERVERS } from "./lib/servers.mjs";
-import { summary } from "./lib/stats.mjs";
+import { ratioOf, summary } from "./lib/stats.mjs";
 import { scenarios } from "./load/scenarios.mjs";
 
 const cores = availableParallelism();
@@ -178,7 +178,7 @@ function figuresOf(parts, isLatency) {
 
 function print({ scenario, figure, per, byServer }) {
   console.log(`${scenario} [${[figure, per].filter((word) => word !== "").join(" per ")}]`);
-  const base = byServer[BASE]?.median;
+  const base = byServer[BASE];
   for (const [name, figures] of Object.entries(byServer)) {
     if (figures.failed !== undefined) {
       console.log(`  ${name.padEnd(18)} failed: ${figures.failed}`);
@@ -186,7 +186,8 @@ function print({ scenario, figure, per, byServer }) {
     }
     const { median, min, max, perSecond, saturation, loadBusy, p50, p99, lag } = figures;
     const words = [`${number(median)} (${number(min)}–${number(max)})`.padEnd(28)];
-    words.push((base === undefined || median === 0 ? "" : `${(base / median).toFixed(2)}x`).padEnd(8));
+    const ratio = ratioOf(base, figures);
+    words.push((ratio === undefined ? "" : `${ratio.toFixed(2)}x`).padEnd(8));
     if (perSecond !== undefined) {
       words.push(`${Math.round(perSecond)}/s, server ${percent(saturation)} busy, load ${percent(loadBusy)}`);
       if (p99 !== undefined) words.push(`p50 ${number(p50)} p99 ${number(p99)} µs`);

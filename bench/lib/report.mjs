@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { arch, availableParallelism, totalmem, type } from "node:os";
 import { join } from "node:path";
+import { ratioOf } from "./stats.mjs";
 import { scenarios } from "../load/scenarios.mjs";
 import { canPin } from "./child.mjs";
 import { dotChart } from "./svg.mjs";
@@ -59,18 +60,14 @@ function mergeReports(old, fresh) {
 const placeOf = ({ scenario }) =>
   scenarios.findIndex(({ title }) => scenario === title || scenario.startsWith(`${title}: `) || scenario.startsWith(`${title} (`));
 
-const ratioOf = (row, name) => {
-  const base = row.byServer[BASE]?.median;
-  const own = row.byServer[name]?.median;
-  return base > 0 && own > 0 ? base / own : undefined;
-};
+const ratioIn = (row, name) => ratioOf(row.byServer[BASE], row.byServer[name]);
 
 function chart(report) {
   const rows = report.rows
     .filter(({ figure }) => figure !== "") // plain counts
     .map((row) => ({
       label: row.scenario,
-      dots: Object.fromEntries(report.servers.map(({ name }) => [name, ratioOf(row, name)]).filter(([, ratio]) => ratio !== undefined)),
+      dots: Object.fromEntries(report.servers.map(({ name }) => [name, ratioIn(row, name)]).filter(([, ratio]) => ratio !== undefined)),
     }))
     .filter(({ dots }) => Object.keys(dots).length > 1);
   return dotChart({
@@ -92,7 +89,7 @@ function cell(row, name) {
   const figures = row.byServer[name];
   if (figures === undefined) return "";
   if (figures.failed !== undefined) return "failed";
-  const ratio = name === BASE || row.figure === "" ? undefined : ratioOf(row, name);
+  const ratio = name === BASE || row.figure === "" ? undefined : ratioIn(row, name);
   return number(figures.median) + (ratio === undefined ? "" : ` (${ratio.toFixed(2)}×)`);
 }
 

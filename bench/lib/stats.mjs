@@ -1,7 +1,18 @@
 // Medians, and a histogram of durations that travels between processes.
 
 export const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
-export const summary = (list) => ({ median: median(list), min: Math.min(...list), max: Math.max(...list) });
+export const summary = (list) => ({ median: median(list), min: Math.min(...list), max: Math.max(...list), rounds: list });
+
+/**
+ * How many times less `own` is than `base`: the median over the rounds, each compared with the other's turn of the same round, since
+ * the machine's speed differs from one minute to the next. Both are summaries; undefined where there is no such thing.
+ */
+export function ratioOf(base, own) {
+  if (base === undefined || own === undefined || !(base.median > 0) || !(own.median > 0)) return undefined;
+  const { rounds } = own;
+  if (rounds === undefined || rounds.length !== base.rounds?.length) return base.median / own.median;
+  return median(rounds.map((value, round) => base.rounds[round] / value));
+}
 
 const PER_OCTAVE = 32;
 
