@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { arch, availableParallelism, totalmem, type } from "node:os";
 import { join } from "node:path";
-import { ratioOf } from "./stats.mjs";
 import { scenarios } from "../load/scenarios.mjs";
 import { canPin } from "./child.mjs";
+import { ratioOf } from "./stats.mjs";
 import { dotChart } from "./svg.mjs";
 
 const root = new URL("../../", import.meta.url).pathname;

@@ -3,7 +3,6 @@ import type { Session } from "./session";
 
 /** Sessions that a host can write to in one go. */
 export interface Crowd {
-  readonly size: number;
   /** Makes these its members, in place of those it has; gives back those it can't have. */
   setMembers(sessions: readonly Session[]): Session[];
   /**

@@ -221,10 +221,15 @@ export class Adapter extends EventEmitter {
     this._sendLocally(packet, null, opts, shown);
   }
 
-  /** @param frames  the packet encoded; null: to be encoded if anybody matches @internal */
-  _sendLocally(packet: any, frames: readonly unknown[] | null, opts: BroadcastOptions, shown: any): void {
+  /**
+   * @param frames  the packet encoded; null: to be encoded if anybody matches
+   * @returns the sockets that were chosen for it one by one
+   * @internal
+   */
+  _sendLocally(packet: any, frames: readonly unknown[] | null, opts: BroadcastOptions, shown: any): readonly LocalSocket[] {
     const sockets = this._select(opts);
     if (sockets.length > 0) deliver(packet, frames ?? this.encoder.encode(packet), sockets, opts.flags, { shown });
+    return sockets;
   }
 
   /**

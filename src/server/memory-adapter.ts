@@ -2,7 +2,6 @@ import { EventEmitter } from "node:events";
 import { hasAnyListener, hasListeners } from "../support/lean-emitter";
 import { Audience } from "./audience";
 import { Adapter, type BroadcastOptions, type LocalSocket, type Room, type SocketId } from "./adapter";
-import { deliver } from "./delivery";
 import { RoomIndex, type Member, type RoomObserver } from "./rooms";
 
 /*
@@ -60,25 +59,23 @@ export class MemoryAdapter extends Adapter {
     return chosen;
   }
 
-  /** @internal */
-  override _sendLocally(packet: any, frames: readonly unknown[] | null, opts: BroadcastOptions, shown: any): void {
+  /** Those who got the last broadcasts of their group, too, may get it without being chosen one by one. @internal */
+  override _sendLocally(packet: any, frames: readonly unknown[] | null, opts: BroadcastOptions, shown: any): readonly LocalSocket[] {
     const { rooms, except, flags } = opts;
-    const isSimple = !(except !== undefined && except.size > 0) && !flags?.volatile;
-    const group = isSimple ? this._index.groupOf(rooms) : null;
+    const isForAll = (except === undefined || except.size === 0) && !flags?.volatile;
+    const group = isForAll ? this._index.groupOf(rooms) : null;
     if (group === null) return super._sendLocally(packet, frames, opts, shown);
 
-    const { audience } = group;
-    if (audience !== null && audience.isGathered) {
+    if (group.audience !== null && group.audience.isGathered) {
       frames ??= this.encoder.encode(packet);
-      if (audience.write(group.version, packet, frames, flags, shown)) return;
+      if (group.audience.write(group.version, packet, frames, flags, shown)) return NOBODY;
     }
     const { version } = group;
-    const sockets = this._select(opts);
-    if (sockets.length === 0) return;
-    deliver(packet, frames ?? this.encoder.encode(packet), sockets, flags, { shown });
-    if (group.version !== version) return; // by a listener on the way
-    if (audience === null && Audience.isOfUseFor(sockets[0])) group.audience = new Audience();
+    const sockets = super._sendLocally(packet, frames, opts, shown);
+    if (sockets.length === 0 || group.version !== version) return sockets; // a listener on the way changed it
+    if (group.audience === null && Audience.isOfUseFor(sockets[0])) group.audience = new Audience();
     group.audience?.watch(version, sockets);
+    return sockets;
   }
 
   /** The connected socket of a member, if there is one. A socket of ours is looked up once. */
@@ -95,6 +92,8 @@ export class MemoryAdapter extends Adapter {
     return hasRoomListeners(this) ? this._roomEvents : null;
   }
 }
+
+const NOBODY: readonly LocalSocket[] = [];
 
 /** Turns what happens in the index into the adapter's events. */
 class RoomEvents implements RoomObserver {

@@ -223,10 +223,10 @@ export class RoomIndex implements Group {
     if (member === undefined) return;
     if (observer === null) member.isInOwnRoom = false;
     else if (member.isInOwnRoom) this.makeOwnRoomReal(member);
-    this.version++;
     const told = observer === null ? null : new Set<RoomName>();
     while (this.leaveRooms(member, observer, told) && told !== null); // whoever observes may make it join others meanwhile
     this.members.delete(id);
+    this.version++;
     this.sidsView?.delete(id);
   }
 

@@ -40,10 +40,6 @@ export class UwsCrowd implements Crowd, Flushable {
     keep(this);
   }
 
-  get size(): number {
-    return this.members.length;
-  }
-
   setMembers(sessions: readonly Session[]): Session[] {
     const former = new Map(this.members.map((member) => [member.wire, member]));
     const refused: Session[] = [];
