@@ -1,7 +1,8 @@
-// Curves: what one unit costs as clients and rooms grow. Each server grows step by step, in one process of its own per round, and the
-// servers take turns. Clients over real connections come from several loopback addresses; how many there can be is decided by the
-// number of files a process may open, which is said. Clients in the server's memory (servers/memory-clients.mjs) know no such limit.
-//   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--rounds 3] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
+// Curves: what one unit costs as clients and rooms grow. Each server of each size is a process of its own; all of them live side by side
+// and take short turns, so that small and large meet the same machine. Clients over real connections come from several loopback
+// addresses; how many there can be is decided by the number of files a process may open, which is said. Clients in the server's memory
+// (servers/memory-clients.mjs) know no such limit.
+//   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--turns 12] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
 //   node bench/growth.mjs --idle 100000 [--servers roomcast]       memory of so many idle clients
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -17,7 +18,7 @@ import { lineCharts } from "./lib/svg.mjs";
 const { values } = parseArgs({
   options: {
     servers: { type: "string", default: "roomcast,socket.io,preframed" },
-    rounds: { type: "string", default: "3" },
+    turns: { type: "string", default: "12" },
     clients: { type: "string", default: "100,300,1000,3000,10000,20000,50000" },
     rooms: { type: "string", default: "1,10,100,1000,10000" },
     only: { type: "string", default: "" },
@@ -38,12 +39,10 @@ const FLAT = 0.2;
 const FLAT_FROM = 1000;
 
 installRivals({ uws: names.some((name) => SERVERS[name].host === "uws") });
-const load = await Load.start({ cores: loadCores });
 const machine = describeMachine({ version: process.version, serverCore, loadCores });
 console.log(machine.summary);
 if (values.idle === "") await growthCurves();
 else await idleClients(Number(values.idle));
-await load.stop();
 
 /** How many files a process of the bench may open; the server needs some for itself. */
 async function mostConnections() {
@@ -62,9 +61,9 @@ async function growthCurves() {
   if (possible.length < sizes.length && most > possible.at(-1)) possible.push(most);
   console.log(`connections to one process: at most ${limit} here (open files); above that, clients in memory only`);
   const plans = [
-    { title: "connections", xTitle: "clients", steps: possible, grow: growConnections, takers: names },
-    { title: "in memory", xTitle: "clients", steps: sizes, grow: growInMemory, takers: onApi },
-    { title: "rooms", xTitle: "rooms", steps: roomCounts, grow: growRooms, takers: onApi },
+    { title: "connections", xTitle: "clients", steps: possible, takers: names, prepare: connections },
+    { title: "in memory", xTitle: "clients", steps: sizes, takers: onApi, prepare: clientsInMemory },
+    { title: "rooms", xTitle: "rooms", steps: roomCounts, takers: onApi, prepare: rooms },
   ].filter(({ title }) => title.includes(values.only));
   const panels = [];
   for (const plan of plans) {
@@ -76,132 +75,145 @@ async function growthCurves() {
   if (values.write) writeGrowth(panels, limit);
 }
 
-/** @returns `{ [figure]: { unit, byServer: { [name]: Map<step, number[]> } } }` */
-async function takeTurns({ steps, grow, takers }) {
+/**
+ * Has all servers of all sizes take turns.
+ * @returns `{ [figure]: { unit, byLine: { [line]: Map<step, values of the turns> } } }`
+ */
+async function takeTurns({ steps, takers, prepare }) {
   const figures = {};
-  for (let round = 0; round < Number(values.rounds); round++) {
+  const add = ({ figure, unit = "µs", line }, step, value) => {
+    const { byLine } = (figures[figure] ??= { unit, byLine: {} });
+    const points = (byLine[line] ??= new Map());
+    if (!points.has(step)) points.set(step, []);
+    points.get(step).push(value);
+  };
+  const beds = [];
+  try {
     for (const name of takers) {
-      const server = await startServer(SERVERS[name], { core: serverCore });
-      const bed = new Bed(server, load, { scale: 1, warmupMs: 1000 });
-      const add = (figure, unit, step, value, line = name) => {
-        const entry = (figures[figure] ??= { unit, byServer: {} });
-        const steps = (entry.byServer[line] ??= new Map());
-        if (!steps.has(step)) steps.set(step, []);
-        steps.get(step).push(value);
-      };
-      try {
-        await grow(bed, steps, add, SERVERS[name]);
-      } finally {
-        await load.run("close");
-        await server.stop();
+      for (const step of steps) {
+        const server = await startServer(SERVERS[name], { core: serverCore });
+        const bed = new Bed(server, await Load.start({ cores: loadCores }), { warmupMs: 1000 });
+        beds.push({ bed, name, step, works: [] });
+        for (const work of await prepare(bed, step, SERVERS[name])) {
+          if (work.value !== undefined) add({ line: name, ...work }, step, work.value);
+          else beds.at(-1).works.push(work);
+        }
+        for (const { run } of beds.at(-1).works) await bed.warmUp(run);
       }
     }
+    for (let turn = 0; turn < Number(values.turns); turn++) {
+      for (const { bed, name, step, works } of turn % 2 === 0 ? beds : beds.toReversed()) {
+        for (const work of works) {
+          const { units, user, system } = work.isTimed ? await work.run() : await bed.measure(() => forAWhile(work.run));
+          add({ line: name, ...work }, step, (user + system) / units);
+        }
+      }
+    }
+  } finally {
+    for (const { bed } of beds) await Promise.all([bed.load.stop(), bed.server.stop()]);
   }
   return figures;
 }
 
-/** Middle CPU time per unit of several runs of `work`, which have to take a while all together. */
-async function cost(bed, work, { atLeastMs = 400, least = 3 } = {}) {
-  const costs = [];
-  const until = performance.now() + atLeastMs;
-  while (costs.length < least || performance.now() < until) {
-    const { units, user, system } = await bed.measure(work);
-    costs.push((user + system) / units);
-  }
-  return median(costs);
+/** Repeats work that is short: whoever comes after another server finds the processor's caches full of that one's things. */
+async function forAWhile(run) {
+  const until = performance.now() + 150;
+  let units = 0;
+  do units += (await run()).units;
+  while (performance.now() < until);
+  return { units };
 }
 
-async function growConnections(bed, steps, add, { kind }) {
-  let count = 0;
-  let start = null;
-  const openUpTo = async (size) => {
-    await bed.open(size - count, { addresses });
-    count = size;
-  };
-  const broadcast = (times) => async () => {
-    await load.run("count");
-    await Promise.all([load.run("arrived", { frames: times }), bed.server.command("broadcast", { times, bytes: 64, gapMs: 10 })]);
+function fetchSockets(bed, count) {
+  return async () => ({ units: (await bed.server.command("fetchSockets", { times: Math.ceil(20_000 / count) })).found });
+}
+
+async function connections(bed, count, { kind }) {
+  const first = Math.min(50, count);
+  await bed.open(first, { addresses });
+  const { memory: before } = await bed.server.command("settle");
+  await bed.open(count - first, { addresses });
+  const { memory } = await bed.server.command("settle");
+  const kibibytes = (key) => (memory[key] - before[key]) / (count - first) / 1024;
+  const times = Math.max(2, Math.ceil(20_000 / count));
+  const broadcast = async () => {
+    await bed.load.run("count");
+    await Promise.all([bed.load.run("arrived", { frames: times }), bed.server.command("broadcast", { times, bytes: 64, gapMs: 10 })]);
     return { units: times * count };
   };
-  const echo = () => load.run("echo", { count: 60, inFlight: 1, active: 20 });
-  const fetchSockets = async () => ({ units: (await bed.server.command("fetchSockets", { times: Math.ceil(20_000 / count) })).found });
-  await openUpTo(Math.min(100, steps[0]));
-  for (const work of [broadcast(100), echo]) await bed.warmUp(work);
-  if (kind === "api") await bed.warmUp(fetchSockets);
-  for (const size of steps) {
-    await openUpTo(size);
-    const { memory } = await bed.server.command("settle");
-    if (start === null) start = { size, memory };
-    else {
-      add("idle heap per client", "KiB", size, (memory.heapUsed - start.memory.heapUsed) / (size - start.size) / 1024);
-      add("idle RSS per client", "KiB", size, (memory.rss - start.memory.rss) / (size - start.size) / 1024);
-    }
-    add("broadcast of 64 B, per recipient", "µs", size, await cost(bed, broadcast(Math.max(3, Math.ceil(30_000 / size)))));
-    add("echo of 60 clients, the others idle, per message", "µs", size, await cost(bed, echo));
-    if (kind === "api") add("fetchSockets, per socket", "µs", size, await cost(bed, fetchSockets));
+  const works = [
+    { figure: "broadcast of 64 B, per recipient", run: broadcast },
+    {
+      figure: "echo of 60 clients, the others idle, per message",
+      run: () => bed.load.run("echo", { count: 120, inFlight: 1, active: 60 / loadCores.length }),
+    },
+  ];
+  if (kind === "api") works.push({ figure: "fetchSockets, per socket", run: fetchSockets(bed, count) });
+  if (count >= 300) {
+    works.push({ figure: "idle heap per client", unit: "KiB", value: kibibytes("heapUsed") });
+    works.push({ figure: "idle RSS per client", unit: "KiB", value: kibibytes("rss") });
   }
+  return works;
 }
 
-async function growInMemory(bed, steps, add) {
-  let count = 0;
-  const openUpTo = async (size) => {
-    await bed.server.command("memoryOpen", size - count);
-    count = size;
-  };
-  const enough = () => ({ times: Math.max(2, Math.ceil(60_000 / count)), bytes: 64 });
-  const broadcast = () => bed.server.command("memoryBroadcast", enough());
-  const loop = () => bed.server.command("memoryLoop", enough());
-  const echo = () => bed.server.command("memoryEcho", { times: 100, active: 60 });
-  const fetchSockets = async () => ({ units: (await bed.server.command("fetchSockets", { times: Math.ceil(20_000 / count) })).found });
-  await openUpTo(Math.min(100, steps[0]));
-  for (const work of [broadcast, loop, echo, fetchSockets]) await bed.warmUp(work);
-  for (const size of steps) {
-    await openUpTo(size);
-    await bed.server.command("settle");
-    add("broadcast of 64 B, per recipient, without the system", "µs", size, await cost(bed, broadcast));
-    add("broadcast of 64 B, per recipient, without the system", "µs", size, await cost(bed, loop), LOOP);
-    add("echo of 60 clients, the others idle, per message, without the system", "µs", size, await cost(bed, echo));
-    add("fetchSockets, per socket, without the system", "µs", size, await cost(bed, fetchSockets));
-  }
+async function clientsInMemory(bed, count) {
+  await bed.server.command("memoryOpen", count);
+  await bed.server.command("settle");
+  const enough = { times: Math.max(2, Math.ceil(60_000 / count)), bytes: 64 };
+  const broadcast = "broadcast of 64 B, per recipient, without the system";
+  return [
+    { figure: broadcast, run: () => bed.server.command("memoryBroadcast", enough) },
+    { figure: broadcast, line: LOOP, run: () => bed.server.command("memoryLoop", enough) },
+    {
+      figure: "echo of 60 clients, the others idle, per message, without the system",
+      run: () => bed.server.command("memoryEcho", { times: 100, active: 60 }),
+    },
+    { figure: "fetchSockets, per socket, without the system", run: fetchSockets(bed, count) },
+  ];
 }
 
-async function growRooms(bed, steps, add) {
+async function rooms(bed, count) {
   await bed.open(1000, { addresses });
-  const emit = (rooms) => () => bed.server.command("emitToRooms", { rooms, times: 2000 });
-  const visit = (rooms) => bed.server.command("visitRooms", { rooms, times: 40 });
-  await bed.server.command("fillRooms", { rooms: 100 });
-  await bed.warmUp(emit(100));
-  await bed.warmUp(() => visit(100));
-  for (const rooms of steps) {
-    await bed.server.command("fillRooms", { rooms });
-    add("event to a room of 5, per recipient", "µs", rooms, await cost(bed, emit(rooms)));
-    const runs = [];
-    for (let i = 0; i < 5; i++) runs.push(await visit(rooms));
-    add("join of a room of 5", "µs", rooms, median(runs.map(({ join: spent, operations }) => spent / operations)));
-    add("leave of a room of 6", "µs", rooms, median(runs.map(({ leave, operations }) => leave / operations)));
-  }
+  await bed.server.command("fillRooms", { rooms: count });
+  /** Microseconds of joins or leaves, which the server itself takes. */
+  const visit = (key) => async () => {
+    const visits = await bed.server.command("visitRooms", { rooms: count, times: 40 });
+    return { units: visits.operations, user: visits[key], system: 0 };
+  };
+  return [
+    { figure: "event to a room of 5, per recipient", run: () => bed.server.command("emitToRooms", { rooms: count, times: 2000 }) },
+    { figure: "join of a room of 5", isTimed: true, run: visit("join") },
+    { figure: "leave of a room of 6", isTimed: true, run: visit("leave") },
+  ];
 }
 
 function panelsOf({ xTitle }, figures) {
-  return Object.entries(figures).map(([title, { unit, byServer }]) => ({
+  return Object.entries(figures).map(([title, { unit, byLine }]) => ({
     title,
     unit,
     xTitle,
-    lines: Object.entries(byServer).map(([name, steps]) => ({
+    lines: Object.entries(byLine).map(([name, steps]) => ({
       name,
       title: SERVERS[name]?.title ?? name,
       points: [...steps].map(([step, list]) => [step, median(list)]),
+      growth: growthOf(steps),
     })),
   }));
 }
 
+/** How much more each step above 1,000 costs than that one in the same turn: the middle of all turns. */
+function growthOf(steps) {
+  const from = steps.get(FLAT_FROM);
+  const above = [...steps].filter(([step]) => step > FLAT_FROM);
+  if (from === undefined) return [];
+  return above.map(([step, list]) => [step, median(list.map((value, turn) => value / from[turn])) - 1]);
+}
+
 /** Whether a line stays within 20 % of its value at 1,000, above that. Lower is no fault. */
-function verdict({ xTitle }, points) {
-  const from = points.find(([step]) => step === FLAT_FROM);
-  const behind = points.filter(([step]) => step > FLAT_FROM);
-  if (from === undefined || behind.length === 0) return "";
-  const worst = Math.max(...behind.map(([, value]) => value)) / from[1] - 1;
-  const range = `from ${FLAT_FROM} to ${behind.at(-1)[0]} ${xTitle}`;
+function verdict({ xTitle }, { growth }) {
+  if (growth.length === 0) return "";
+  const worst = Math.max(...growth.map(([, value]) => value));
+  const range = `from ${FLAT_FROM} to ${growth.at(-1)[0]} ${xTitle}`;
   return worst <= FLAT ? `flat (at most ${percent(worst)}) ${range}` : `grows by ${percent(worst)} ${range}`;
 }
 
@@ -211,10 +223,9 @@ function percent(share) {
 
 function printPanel(panel) {
   console.log(`\n${panel.title} [${panel.unit}], by ${panel.xTitle}`);
-  for (const { title, points } of panel.lines) {
-    console.log(
-      `  ${title.padEnd(28)} ${points.map(([step, value]) => `${step}: ${number(value)}`).join("  ")}   ${verdict(panel, points)}`,
-    );
+  for (const line of panel.lines) {
+    const points = line.points.map(([step, value]) => `${step}: ${number(value)}`);
+    console.log(`  ${line.title.padEnd(28)} ${points.join("  ")}   ${verdict(panel, line)}`);
   }
 }
 
@@ -226,7 +237,7 @@ function tableOf(panel) {
     `| ${panel.unit}, by ${panel.xTitle} | ${steps.join(" | ")} | |`,
     `|---|${steps.map(() => "--:").join("|")}|---|`,
     ...panel.lines.map(
-      ({ title, points }) => `| ${title} | ${points.map(([, value]) => number(value)).join(" | ")} | ${verdict(panel, points)} |`,
+      (line) => `| ${line.title} | ${line.points.map(([, value]) => number(value)).join(" | ")} | ${verdict(panel, line)} |`,
     ),
     "",
   ];
@@ -240,7 +251,8 @@ function writeGrowth(panels, limit) {
     "",
     `${machine.kind}; ${machine.pinned}; loopback; ${Object.entries(machine.versions)
       .map(([pack, version]) => `${pack} ${version}`)
-      .join(", ")}; ${machine.date}. Medians of ${values.rounds} rounds in turns.`,
+      .join(", ")}; ${machine.date}. Medians of ${values.turns} turns.`,
+    "Growth is the middle of what each turn found, compared with that of 1000 in the same turn.",
     `A figure in µs is the server's CPU time (user + system) per unit. One process could open ${limit} connections here (limit of open files);`,
     "“without the system” are clients in the server's own memory. What it means: [docs/performance.md](../../docs/performance.md).",
     "",
@@ -255,13 +267,13 @@ function writeGrowth(panels, limit) {
 
 async function idleClients(wanted) {
   const limit = await mostConnections();
-  const perGenerator = limit * load.workers.length;
-  const count = Math.min(wanted, limit, perGenerator);
+  const count = Math.min(wanted, limit);
   if (count < wanted)
     console.log(`${wanted} clients were asked for; this machine lets one process open ${limit} connections: measured with ${count}`);
   for (const name of names) {
     const server = await startServer(SERVERS[name], { core: serverCore });
-    const bed = new Bed(server, load, { scale: 1, warmupMs: 0 });
+    const load = await Load.start({ cores: loadCores });
+    const bed = new Bed(server, load, { warmupMs: 0 });
     await bed.open(500, { addresses });
     const { memory: before } = await server.command("settle");
     await bed.open(count - 500, { addresses });
@@ -270,7 +282,6 @@ async function idleClients(wanted) {
     console.log(
       `${name.padEnd(18)} ${count} idle clients: RSS ${Math.round(after.rss / 2 ** 20)} MiB, heap ${Math.round(after.heapUsed / 2 ** 20)} MiB; per client: RSS ${each("rss")}, heap ${each("heapUsed")}`,
     );
-    await load.run("close");
-    await server.stop();
+    await Promise.all([load.stop(), server.stop()]);
   }
 }

@@ -10,7 +10,7 @@ import { splitProfile } from "./lib/cpu-profile.mjs";
 import { hasPerf, NODE_ARGS, splitWithPerf } from "./lib/perf.mjs";
 import { chooseServers, installRivals, SERVERS } from "./lib/servers.mjs";
 import { countSyscalls, syscallCounter } from "./lib/syscalls.mjs";
-import { scenarios } from "./load/scenarios.mjs";
+import { runOnce, scenarios } from "./load/scenarios.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -93,7 +93,7 @@ for (const name of names) {
     tls: scenario.host === "tls",
   });
   const given = scenario.calibrate ? 10_000 : undefined;
-  await scenario.run(bed, given);
+  await runOnce(scenario, bed, given);
   await load.run("close");
   await server.stop();
 }

@@ -1,7 +1,8 @@
-// Runs roomcast and its rivals side by side. For every scenario the servers take turns (A B A B …) for several rounds, each turn in a
-// fresh server process on a core of its own; the load comes from other processes on other cores. The figure is the server's CPU time
-// (user + system) per unit: medians over the rounds with the least and the most, and the ratio to socket.io.
-//   node bench/run.mjs [--only text] [--servers a,b | all] [--rounds 5] [--scale 1] [--warmup 2000]
+// Runs roomcast and its rivals side by side, each server in a process on a core of its own, which is a fresh one in every round; the
+// load comes from other processes on other cores. In a round the servers take turns (A B C C B A …): where a scenario can be repeated
+// they all live through the round and its load is cut into many short turns, elsewhere each has one turn. The figure is the server's CPU
+// time (user + system) per unit: medians over all turns with the least and the most, and the ratio to socket.io.
+//   node bench/run.mjs [--only text] [--servers a,b | all] [--rounds 5] [--turns 8] [--scale 1] [--warmup 2000]
 //     [--server-core 0] [--load-cores 1,2,3] [--uws] [--node current | path] [--write] [--json file] [--list]
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -9,7 +10,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Bed, Load, startServer } from "./lib/bed.mjs";
 import { describeMachine, number, writeReport } from "./lib/report.mjs";
-import { chooseServers, currentLongTermNode, hasUws, installRivals, SERVERS } from "./lib/servers.mjs";
+import { baseOf, chooseServers, currentLongTermNode, hasUws, installRivals, SERVERS } from "./lib/servers.mjs";
 import { ratioOf, summary } from "./lib/stats.mjs";
 import { scenarios } from "./load/scenarios.mjs";
 
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     only: { type: "string", default: "" },
     servers: { type: "string", default: "all" },
     rounds: { type: "string", default: "5" },
+    turns: { type: "string", default: "8" },
     scale: { type: "string", default: "1" },
     warmup: { type: "string", default: "2000" },
     "server-core": { type: "string", default: "0" },
@@ -42,6 +44,7 @@ const serverCore = values["server-core"];
 const loadCores = values["load-cores"].split(",");
 const settings = { scale: Number(values.scale), warmupMs: Number(values.warmup) };
 const rounds = Number(values.rounds);
+const turns = Number(values.turns);
 const BASE = "socket.io";
 
 const runtimes = [{ binary: process.execPath, version: process.version, uws: true }];
@@ -51,7 +54,7 @@ else if (values.node !== "") runtimes.splice(0, 1, { binary: values.node, versio
 const chosen = chooseServers(values.servers);
 const namedUws = values.servers !== "all" && chosen.some((name) => SERVERS[name].host === "uws");
 installRivals({ uws: values.uws || namedUws });
-const load = await Load.start({ cores: loadCores });
+const loads = new Map(); // by name of a server
 
 for (const runtime of runtimes) {
   const servers = await available(chosen, runtime);
@@ -68,13 +71,13 @@ for (const runtime of runtimes) {
     const rows = await compare(scenario, servers, runtime);
     for (const row of rows) {
       print(row);
-      report.rows.push({ ...row, run: { rounds: scenario.once ? 1 : rounds, ...settings, date: report.machine.date } });
+      report.rows.push({ ...row, run: { ...timesOf(scenario), ...settings, date: report.machine.date } });
     }
   }
   if (values.json !== "") writeFileSync(values.json, JSON.stringify(report, null, 1) + "\n");
   if (values.write) writeReport(report);
 }
-await load.stop();
+for (const load of loads.values()) await load.stop();
 
 function versionOf(binary) {
   const { stdout, error } = spawnSync(binary, ["--version"], { encoding: "utf8" });
@@ -100,42 +103,86 @@ async function available(names, { binary, uws }) {
   return found;
 }
 
+function timesOf({ once, turn }) {
+  return { rounds: once ? 1 : rounds, turns: turn === undefined ? 1 : turns };
+}
+
 /** All turns of one scenario; gives a row for each figure. */
 async function compare(scenario, names, runtime) {
   const takers = names.filter((name) => scenario.for === undefined || scenario.for(SERVERS[name]));
   const results = new Map(takers.map((name) => [name, []]));
   const failures = new Map();
-  const given = takers.length > 0 && scenario.calibrate ? await turn(scenario, BASE, runtime, (bed) => scenario.calibrate(bed)) : undefined;
-  for (let round = 0; round < (scenario.once ? 1 : rounds); round++) {
-    for (const name of takers) {
+  /** Does `work` for each server that is still in the race, in this order; whose work fails is out of it. */
+  const eachOf = async (order, work) => {
+    for (const name of order) {
       if (failures.has(name)) continue;
       try {
-        results.get(name).push(await turn(scenario, name, runtime, (bed) => scenario.run(bed, given)));
+        await work(name);
       } catch (error) {
-        failures.set(name, error.message.split("\n")[0]);
+        const [reason] = error.message.split("\n");
+        failures.set(name, reason);
         results.get(name).length = 0;
-        console.log(`failed: ${scenario.title}, ${name}: ${error.message.split("\n")[0]}`);
+        console.log(`failed: ${scenario.title}, ${name}: ${reason}`);
       }
     }
+  };
+  const given = takers.length > 0 && scenario.calibrate ? await calibrate(scenario, runtime) : undefined;
+  for (let round = 0; round < timesOf(scenario).rounds; round++) {
+    if (scenario.turn !== undefined) await liveRound(scenario, takers, runtime, eachOf, results);
+    else await eachOf(takers, async (name) => results.get(name).push(await ownRound(scenario, name, runtime, given)));
   }
   return rowsOf(scenario, results, failures, given);
 }
 
-async function turn(scenario, name, { binary }, work) {
-  if (scenario.standalone) return scenario.standalone(SERVERS[name], { node: binary, core: serverCore });
-  const server = await startServer(SERVERS[name], {
-    node: binary,
-    core: serverCore,
-    options: scenario.options,
-    host: scenario.host,
-    isNode: scenario.isNode,
-  });
+/** A round whose servers all live through it and take short turns, so that they meet the same machine. */
+async function liveRound(scenario, takers, runtime, eachOf, results) {
+  const beds = new Map();
   try {
-    return await work(new Bed(server, load, { ...settings, tls: scenario.host === "tls" }));
+    await eachOf(takers, async (name) => {
+      const bed = await openBed(scenario, name, runtime);
+      beds.set(name, bed);
+      await scenario.open(bed);
+      bed.settings = { ...bed.settings, scale: settings.scale / turns };
+      await bed.warmUp(() => scenario.turn(bed));
+    });
+    for (let turn = 0; turn < turns; turn++) {
+      const order = turn % 2 === 0 ? takers : takers.toReversed();
+      await eachOf(order, async (name) => results.get(name).push(await beds.get(name).measure(() => scenario.turn(beds.get(name)))));
+    }
   } finally {
-    await load.run("close");
-    await server.stop();
+    for (const bed of beds.values()) await closeBed(bed);
   }
+}
+
+/** A round of one server alone. */
+async function ownRound(scenario, name, runtime, given) {
+  if (scenario.standalone) return scenario.standalone(SERVERS[name], { node: runtime.binary, core: serverCore });
+  const bed = await openBed(scenario, name, runtime);
+  try {
+    return await scenario.run(bed, given);
+  } finally {
+    await closeBed(bed);
+  }
+}
+
+async function calibrate(scenario, runtime) {
+  const bed = await openBed(scenario, BASE, runtime);
+  try {
+    return await scenario.calibrate(bed);
+  } finally {
+    await closeBed(bed);
+  }
+}
+
+async function openBed({ options, host, isNode }, name, { binary }) {
+  if (!loads.has(name)) loads.set(name, await Load.start({ cores: loadCores }));
+  const server = await startServer(SERVERS[name], { node: binary, core: serverCore, options, host, isNode });
+  return new Bed(server, loads.get(name), { ...settings, tls: host === "tls" });
+}
+
+async function closeBed({ load, server }) {
+  await load.run("close");
+  await server.stop();
 }
 
 function rowsOf(scenario, results, failures, given) {
@@ -169,6 +216,7 @@ function figuresOf(parts, isLatency) {
   return {
     ...(isLatency ? summary(parts.map(({ p99 }) => p99)) : summary(cpu)),
     cpu: summary(cpu).median,
+    user: middle(({ user, units }) => user / units),
     perSecond: middle(({ units, wallUs }) => (units * 1e6) / wallUs),
     saturation: middle(({ user, system, wallUs }) => (user + system) / wallUs),
     loadBusy: middle(({ loadBusy }) => loadBusy),
@@ -184,10 +232,12 @@ function print({ scenario, figure, per, byServer }) {
       console.log(`  ${name.padEnd(18)} failed: ${figures.failed}`);
       continue;
     }
-    const { median, min, max, perSecond, saturation, loadBusy, p50, p99, lag } = figures;
+    const { median, min, max, user, perSecond, saturation, loadBusy, p50, p99, lag } = figures;
     const words = [`${number(median)} (${number(min)}–${number(max)})`.padEnd(28)];
     const ratio = ratioOf(base, figures);
     words.push((ratio === undefined ? "" : `${ratio.toFixed(2)}x`).padEnd(8));
+    if (SERVERS[name].host === "uws") words.push(`${ratioOf(byServer[baseOf(name)], figures)?.toFixed(2) ?? "–"}x on this host`);
+    if (user !== undefined) words.push(`user ${number(user)},`);
     if (perSecond !== undefined) {
       words.push(`${Math.round(perSecond)}/s, server ${percent(saturation)} busy, load ${percent(loadBusy)}`);
       if (p99 !== undefined) words.push(`p50 ${number(p50)} p99 ${number(p99)} µs`);

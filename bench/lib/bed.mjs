@@ -101,12 +101,6 @@ export class Bed {
       lag: result.lags?.quantile(0.99) ?? null,
     };
   }
-
-  /** Warms up with `work`, then measures it. */
-  async warmMeasure(work) {
-    await this.warmUp(work);
-    return this.measure(work);
-  }
 }
 
 export async function startServer({ script, config = {}, nodeArgs = [] }, { node, core, options = {}, host, isNode = false } = {}) {

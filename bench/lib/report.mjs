@@ -4,6 +4,7 @@ import { arch, availableParallelism, totalmem, type } from "node:os";
 import { join } from "node:path";
 import { scenarios } from "../load/scenarios.mjs";
 import { canPin } from "./child.mjs";
+import { baseOf } from "./servers.mjs";
 import { ratioOf } from "./stats.mjs";
 import { dotChart } from "./svg.mjs";
 
@@ -101,7 +102,7 @@ function markdown(report, name) {
     `${machine.kind}; ${machine.pinned}; loopback; ${Object.entries(machine.versions)
       .map(([pack, version]) => `${pack} ${version}`)
       .join(", ")}; ${machine.date}.`,
-    "Servers take turns. A figure in µs is the server's CPU time (user + system) per unit, the median of the rounds; in brackets how many times",
+    "Servers take turns. A figure in µs is the server's CPU time (user + system) per unit, the median of all turns; in brackets how many times",
     `less it is than that of ${BASE}. What the servers and scenarios are: [docs/performance.md](../../docs/performance.md).`,
     "",
     `![How many times less than ${BASE}](${name}.svg)`,
@@ -112,8 +113,9 @@ function markdown(report, name) {
     "",
     "## Details",
     "",
-    "`busy` is CPU time by wall time: of the server's process, and of the busiest load generator. Latencies are in µs; `sent late` is the part of the p99",
-    "that the load generators caused themselves: a disturbed machine shows there.",
+    "`user` is the part of the CPU time outside the system. The ratio is to socket.io on the same HTTP server. `busy` is CPU time by wall time: of the",
+    "server's process, and of the busiest load generator. Latencies are in µs; `sent late` is the part of the p99 that the load generators caused",
+    "themselves: a disturbed machine shows there.",
   ];
   for (const row of rows) {
     lines.push(
@@ -122,20 +124,21 @@ function markdown(report, name) {
       "",
       describeRun(row.run),
       "",
-      `| server | ${unitOf(row)} | least – most | units per second | server busy | load busy | p50 | p99 |`,
-      "|---|--:|--:|--:|--:|--:|--:|--:|",
+      `| server | ${unitOf(row)} | least – most | user | ratio | units per second | server busy | load busy | p50 | p99 |`,
+      "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     );
     for (const { name: server, title } of servers) {
       const figures = row.byServer[server];
       if (figures === undefined) continue;
       if (figures.failed !== undefined) {
-        lines.push(`| ${title} | failed: ${figures.failed} | | | | | | |`);
+        lines.push(`| ${title} | failed: ${figures.failed} | | | | | | | | |`);
         continue;
       }
-      const { min, max, perSecond, saturation, loadBusy, p50, p99, lag } = figures;
+      const { min, max, user, perSecond, saturation, loadBusy, p50, p99, lag } = figures;
+      const ratio = ratioOf(row.byServer[baseOf(server)], figures);
       const share = (value) => (value === undefined ? "–" : `${Math.round(value * 100)} %`);
       lines.push(
-        `| ${title} | ${number(figures.median)} | ${number(min)} – ${number(max)} | ${perSecond === undefined ? "–" : Math.round(perSecond)} | ${share(saturation)} | ${share(loadBusy)} | ${number(p50)} | ${number(p99)}${lag === undefined ? "" : ` (sent late: ${number(lag)})`} |`,
+        `| ${title} | ${number(figures.median)} | ${number(min)} – ${number(max)} | ${number(user)} | ${ratio === undefined ? "–" : `${ratio.toFixed(2)}×`} | ${perSecond === undefined ? "–" : Math.round(perSecond)} | ${share(saturation)} | ${share(loadBusy)} | ${number(p50)} | ${number(p99)}${lag === undefined ? "" : ` (sent late: ${number(lag)})`} |`,
       );
     }
   }
@@ -143,8 +146,11 @@ function markdown(report, name) {
 }
 
 /** Scenarios may come from different runs. */
-function describeRun({ rounds, warmupMs, scale, date }) {
-  return `${date}: ${rounds} ${rounds === 1 ? "round" : "rounds"}, warm-up ${warmupMs} ms per turn${scale === 1 ? "" : `, load ${scale} of the usual`}.`;
+const many = (count, thing) => `${count} ${thing}${count === 1 ? "" : "s"}`;
+
+function describeRun({ rounds, turns, warmupMs, scale, date }) {
+  const times = turns > 1 ? `${many(rounds, "round")} of ${many(turns, "turn")}` : many(rounds, "round");
+  return `${date}: ${times}, warm-up ${warmupMs} ms per process${scale === 1 ? "" : `, load ${scale} of the usual`}.`;
 }
 
 /** Puts the results into README.md, between the markers; without markers, as a section of its own before the table of what is run. */

@@ -42,6 +42,9 @@ export const SERVERS = {
   uws: { title: "bare uWebSockets.js", kind: "bare", host: "uws", script: "servers/uws-server.mjs" },
 };
 
+/** The original on the same HTTP server. */
+export const baseOf = (name) => (SERVERS[name].host === "uws" ? "socket.io-uws" : "socket.io");
+
 /** @param list  names with commas, or "all" */
 export function chooseServers(list) {
   if (list === "all") return Object.keys(SERVERS).filter((name) => !SERVERS[name].onRequest);

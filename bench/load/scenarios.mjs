@@ -1,5 +1,7 @@
-// The load shapes, as data. `run(bed)` gives one measurement (see `Bed.measure`), or `{ parts }` with several: measurements, or
-// `{ value, unit, per }`. `for` tells which servers it makes sense for; `options` and `host` change how the server is started.
+// The load shapes, as data. Where one load can be repeated, `open(bed)` connects the clients and `turn(bed)` is the load, which
+// resolves with `{ units, latencies }`: all servers live side by side and take short turns. Elsewhere `run(bed)` needs a fresh server and
+// gives one measurement (see `Bed.measure`), or `{ parts }` with several: measurements, or `{ value, unit, per }`. `for` tells which
+// servers it makes sense for; `options` and `host` change how the server is started.
 import { median } from "../lib/stats.mjs";
 import { coldStart, installSize } from "./standalone.mjs";
 
@@ -29,10 +31,8 @@ function echo(title, { clients, count, inFlight, bytes, client, ...scenario }) {
   return {
     title,
     unit: "message",
-    async run(bed) {
-      await bed.open(clients, client);
-      return bed.warmMeasure(() => bed.load.run("echo", { count: bed.scaled(count, inFlight), inFlight, bytes }));
-    },
+    open: (bed) => bed.open(clients, client),
+    turn: (bed) => bed.load.run("echo", { count: bed.scaled(count, inFlight), inFlight, bytes }),
     ...scenario,
   };
 }
@@ -41,19 +41,18 @@ function broadcast(title, { clients = 1000, times, perTick = 1, bytes = 64, bina
   return {
     title,
     unit: "recipient",
-    async run(bed) {
-      const rounds = bed.scaled(times, 2);
-      const frames = rounds * perTick * (binary ? 2 : 1);
+    async open(bed) {
       await bed.open(clients, client);
       if (rooms > 0) await bed.server.command("assign", rooms);
-      return bed.warmMeasure(async () => {
-        await bed.load.run("count");
-        const [{ latencies }] = await Promise.all([
-          bed.load.run("arrived", { frames }),
-          bed.server.command("broadcast", { times: rounds, perTick, bytes, binary, rooms, gapMs }),
-        ]);
-        return { units: rounds * perTick * clients, latencies };
-      });
+    },
+    async turn(bed) {
+      const rounds = bed.scaled(times, 2);
+      await bed.load.run("count");
+      const [{ latencies }] = await Promise.all([
+        bed.load.run("arrived", { frames: rounds * perTick * (binary ? 2 : 1) }),
+        bed.server.command("broadcast", { times: rounds, perTick, bytes, binary, rooms, gapMs }),
+      ]);
+      return { units: rounds * perTick * clients, latencies };
     },
     ...scenario,
   };
@@ -117,18 +116,14 @@ export const scenarios = [
   {
     title: "ingest, 20 per chunk",
     unit: "message",
-    async run(bed) {
-      await bed.open(50);
-      return bed.warmMeasure(() => bed.load.run("ingest", { chunks: bed.scaled(300), perChunk: 20 }));
-    },
+    open: (bed) => bed.open(50),
+    turn: (bed) => bed.load.run("ingest", { chunks: bed.scaled(300), perChunk: 20 }),
   },
   {
     title: "burst of 20 to one client",
     unit: "message",
-    async run(bed) {
-      await bed.open(50);
-      return bed.warmMeasure(() => bed.load.run("burst", { bursts: bed.scaled(150), size: 20 }));
-    },
+    open: (bed) => bed.open(50),
+    turn: (bed) => bed.load.run("burst", { bursts: bed.scaled(150), size: 20 }),
   },
   broadcast("broadcast 64 B to 1000", { times: 60 }),
   broadcast("broadcast 64 B to 1000, 5 per tick", { times: 30, perTick: 5 }),
@@ -141,37 +136,34 @@ export const scenarios = [
   {
     title: "socket.to(room), 200 rooms of 5",
     unit: "recipient",
-    async run(bed) {
+    async open(bed) {
       await bed.open(1000);
       await bed.server.command("assign", 200);
-      const times = bed.scaled(20);
-      return bed.warmMeasure(async () => {
-        await bed.load.run("count");
-        return bed.load.run("say", { times, perRoom: 5 });
-      });
+    },
+    async turn(bed) {
+      await bed.load.run("count");
+      return bed.load.run("say", { times: bed.scaled(20), perRoom: 5 });
     },
   },
   {
     title: "broadcast with ack to 200",
     unit: "recipient",
-    async run(bed) {
+    async open(bed) {
       await bed.open(200);
       await bed.load.run("answer");
+    },
+    async turn(bed) {
       const times = bed.scaled(100);
-      return bed.warmMeasure(async () => {
-        const { answers } = await bed.server.command("broadcastWithAck", { times });
-        if (answers !== times * 200) throw new Error(`${answers} of ${times * 200} answers`);
-        return { units: answers };
-      });
+      const { answers } = await bed.server.command("broadcastWithAck", { times });
+      if (answers !== times * 200) throw new Error(`${answers} of ${times * 200} answers`);
+      return { units: answers };
     },
   },
   {
     title: "long-polling echo",
     unit: "cycle",
-    async run(bed) {
-      await bed.open(20, { transport: "polling" });
-      return bed.warmMeasure(() => bed.load.run("pollingEcho", { cycles: bed.scaled(400) }));
-    },
+    open: (bed) => bed.open(20, { transport: "polling" }),
+    turn: (bed) => bed.load.run("pollingEcho", { cycles: bed.scaled(400) }),
   },
   churn(1),
   churn(10),
@@ -180,13 +172,10 @@ export const scenarios = [
     title: "fetchSockets over 10,000",
     unit: "socket",
     for: onApi,
-    async run(bed) {
-      const clients = bed.scaled(10_000);
-      await bed.open(clients);
-      return bed.warmMeasure(async () => {
-        const { found } = await bed.server.command("fetchSockets", { times: 20 });
-        return { units: found };
-      });
+    open: (bed) => bed.open(bed.scaled(10_000)),
+    async turn(bed) {
+      const { found } = await bed.server.command("fetchSockets", { times: bed.scaled(20) });
+      return { units: found };
     },
   },
   ...[false, true].map((areHere) => ({
@@ -194,11 +183,11 @@ export const scenarios = [
     unit: "message",
     for: onNodeApi,
     isNode: true,
-    async run(bed) {
+    async open(bed) {
       await bed.open(500);
       await bed.server.command("assign", 100);
-      return bed.warmMeasure(() => bed.server.command("relay", { times: bed.scaled(areHere ? 4000 : 100_000), rooms: 100, areHere }));
     },
+    turn: (bed) => bed.server.command("relay", { times: bed.scaled(areHere ? 4000 : 100_000), rooms: 100, areHere }),
   })),
   connect("connect, recovery on", "websocket", { scenario: connectRecovery }),
   echo("echo with ack, 8 in flight, recovery on", { clients: 50, count: 2000, inFlight: 8, ...connectRecovery }),
@@ -298,3 +287,11 @@ export const scenarios = [
   { title: "cold start", standalone: coldStart, unit: "start", for: onNodeApi },
   { title: "installation", standalone: installSize, once: true, unit: "", for: onNodeApi },
 ];
+
+/** All of a scenario on one server, with one measurement. */
+export async function runOnce(scenario, bed, given) {
+  if (scenario.turn === undefined) return scenario.run(bed, given);
+  await scenario.open(bed);
+  await bed.warmUp(() => scenario.turn(bed));
+  return bed.measure(() => scenario.turn(bed));
+}
