@@ -47,6 +47,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
   /** How many sessions are open. */
   clientsCount: number;
   /** @internal */ readonly limits: Limits;
+  /** @internal */ isFlushObserved: boolean;
   protected readonly middlewares: Middleware[];
   protected readonly corsMiddleware: Middleware | null;
   protected pollingSettings: PollingSettings;
@@ -60,6 +61,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
     this.clients = {};
     this.clientsCount = 0;
     this.limits = resolveLimits(this.opts.limits);
+    this.isFlushObserved = false;
     this.middlewares = [];
     this.corsMiddleware = corsMiddleware(this.opts.cors) as Middleware | null;
     this.pollingSettings = this.makePollingSettings();
@@ -142,11 +144,6 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
 
   /** Lets go of what the host opened. */
   protected abstract cleanup(): void;
-
-  /** @internal */
-  get isFlushObserved(): boolean {
-    return hasListeners(this, "flush") || hasListeners(this, "drain");
-  }
 
   /** @internal */
   onSessionEnd(session: Session): void {
@@ -347,4 +344,19 @@ function cookieFor(options: CookieOptions, sid: string): string {
   if (given["httpOnly"]) given["httpOnly"] = true;
   const cookie = require("cookie") as { serialize: typeof serialize };
   return cookie.serialize(name!, sid, given as never);
+}
+
+// Each packet that is sent asks whether somebody listens to `flush` or `drain`; a look into the table of listeners would cost more than
+// the rest of that step.
+for (const name of ["on", "addListener", "prependListener", "off", "removeListener", "removeAllListeners"] as const) {
+  const original = EventEmitter.prototype[name] as (...args: unknown[]) => BaseServer;
+  Object.defineProperty(BaseServer.prototype, name, {
+    configurable: true,
+    writable: true,
+    value(this: BaseServer, ...args: unknown[]) {
+      original.apply(this, args);
+      this.isFlushObserved = hasListeners(this, "flush") || hasListeners(this, "drain");
+      return this;
+    },
+  });
 }

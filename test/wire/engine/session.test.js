@@ -292,6 +292,41 @@ test("emits packet, then data, then message for what it receives [ENG-139, ENG-2
   assert.equal(seen.names.filter((name) => name === "heartbeat").length, 1);
 });
 
+test("tells listeners of the engine of each flush and drain, however they came and went [ENG-136, ENG-137]", async (t) => {
+  const { engine, ws, session } = await webSocketPair(t);
+  const heard = [];
+  const listener = (of) => heard.push(of === session);
+  const exchange = async () => {
+    heard.length = 0;
+    await writable(session);
+    session.send("a");
+    await ws.expect("4a");
+    return heard.length;
+  };
+  assert.equal(await exchange(), 0);
+  for (const event of ["flush", "drain"]) {
+    for (const method of ["on", "addListener", "prependListener"]) {
+      for (const remove of ["off", "removeListener"]) {
+        engine[method](event, listener);
+        assert.equal(await exchange(), 1, `${event} by ${method}`);
+        engine[remove](event, listener);
+        assert.equal(await exchange(), 0, `${event} after ${remove}`);
+      }
+    }
+    for (const method of ["once", "prependOnceListener"]) {
+      engine[method](event, listener);
+      assert.equal(await exchange(), 1, `${event} by ${method}`);
+      assert.equal(await exchange(), 0, `${event} the second time, by ${method}`);
+    }
+    for (const args of [[event], []]) {
+      engine.on(event, listener).on(event, listener);
+      assert.equal(await exchange(), 2);
+      engine.removeAllListeners(...args);
+      assert.equal(await exchange(), 0);
+    }
+  }
+});
+
 test("emits connection after everything else of a polling handshake [ENG-142]", async (t) => {
   const { engine, port } = await startEngine(t);
   const seen = record(engine, "flush", "initial_headers", "headers", "drain", "connection");

@@ -66,28 +66,30 @@ export class UwsCrowd implements Crowd, Flushable {
     let bytes = 0;
     for (let i = 0; i < packets.length; i++) bytes += packets[i].toPayload().length;
     if (members.length === 0 || isExiting()) return false;
-    const alone = this.unready(bytes);
+    const alone = this.count(bytes);
     if (alone === null) return false;
     if (alone.size > 0 || !this.isComplete) this.arrange(alone);
 
-    for (let i = 0; i < members.length; i++) if (members[i].isSubscribed) members[i].wire.onPublished(bytes);
     for (let i = 0; i < packets.length; i++) this.publish(packets[i]);
     this.wasUsed = true;
-    schedule(this); // for the end of the tick to be told, see `UwsWire.onPublished`
+    schedule(this); // for the end of the tick to be told, see `UwsWire.notePublished`
     if (unwritten.size === 0) afterTurn(onWritten);
     unwritten.add(this);
     for (const { session } of alone) for (const packet of packets) session.writePrepared(packet);
     return true;
   }
 
-  /** Those who have something else to send first, or are watched; null if they are too many. */
-  private unready(bytes: number): ReadonlySet<Member> | null {
+  /**
+   * Counts the bytes for each member but those who have something else to send first, or are watched.
+   * @returns these; null if they are too many, and all are to be written to by themselves, which makes up for what was counted
+   */
+  private count(bytes: number): ReadonlySet<Member> | null {
     const { members } = this;
     let found: Set<Member> | null = null;
     for (let i = 0; i < members.length; i++) {
       const member = members[i];
       const { session } = member;
-      if (member.wire.mayPublish(bytes) && session.isTransparent && session.transport === member.transport) continue;
+      if (session.transport === member.transport && session.isTransparent && member.wire.notePublished(bytes)) continue;
       found ??= new Set();
       if (found.add(member).size > members.length * FEW) return null;
     }

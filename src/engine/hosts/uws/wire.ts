@@ -61,19 +61,19 @@ export class UwsWire implements Wire, Flushable, Corkable, CrowdWire {
   private publishedBytes: number;
 
   constructor(ws: UwsWebSocket, settings: UwsWireSettings) {
+    this.state = "idle"; // the first ones are what broadcasts look at
+    this.publishedIn = 0;
+    this.publishedBytes = 0;
+    this.settings = settings;
+    this.ws = ws;
     this.listener = null;
     this.isScheduled = false;
-    this.ws = ws;
-    this.settings = settings;
-    this.state = "idle";
     this.isEnding = false;
     this.first = null;
     this.more = null;
     this.pendingBytes = 0;
     this.handedBytes = 0;
     this.queuedPongs = 0;
-    this.publishedIn = 0;
-    this.publishedBytes = 0;
   }
 
   get socket(): UwsWebSocket {
@@ -133,15 +133,17 @@ export class UwsWire implements Wire, Flushable, Corkable, CrowdWire {
     return new UwsCrowd(this.settings, onForgotten);
   }
 
-  /** Whether so much may be published to it: nothing is pending, and what was published before is within what may be handed over. @internal */
-  mayPublish(bytes: number): boolean {
-    return this.state === "idle" && this.publishedBytes + bytes <= this.settings.handedBytes;
-  }
-
-  /** The library has something for it: until the end of the tick it counts as pending, then it is asked for when it matters. @internal */
-  onPublished(bytes: number): void {
+  /**
+   * Counts something as published to it: until the end of the tick it is pending, then the library is asked for it when it matters.
+   * @returns false when that may not be: something is pending, or what was published before fills what may be handed over
+   * @internal
+   */
+  notePublished(bytes: number): boolean {
+    const sum = this.publishedBytes + bytes;
+    if (this.state !== "idle" || sum > this.settings.handedBytes) return false;
+    this.publishedBytes = sum;
     this.publishedIn = tick;
-    this.publishedBytes += bytes;
+    return true;
   }
 
   get takesVolatile(): boolean {
