@@ -3,25 +3,40 @@ import { BROWSER_HEADERS, Client, openSocket, textFrame } from "./client.mjs";
 
 const PATH = "/socket.io/?EIO=4&transport=polling";
 
-/** One keep-alive connection, one exchange at a time. */
+/** One keep-alive connection, one exchange at a time. A connection that the server closed for being idle is opened anew. */
 class Exchange {
   constructor(settings) {
+    this.settings = settings;
+    this.socket = null;
     this.rest = null;
     this.done = null;
     this.fail = null;
-    this.socket = openSocket(
-      settings,
-      (chunk) => this.take(chunk),
-      (error) => this.fail?.(error),
-    );
   }
 
   send(head, body = "") {
     return new Promise((resolve, reject) => {
       this.done = resolve;
       this.fail = reject;
+      this.socket ??= this.dial();
       this.socket.write(head + body);
     });
+  }
+
+  dial() {
+    const socket = openSocket(
+      this.settings,
+      (chunk) => this.take(chunk),
+      (error) => {
+        if (this.socket === socket) this.socket = null;
+        socket.destroy();
+        this.fail?.(error);
+      },
+    );
+    return socket;
+  }
+
+  close() {
+    this.socket?.destroy();
   }
 
   take(chunk) {
@@ -32,6 +47,7 @@ class Exchange {
     const length = /content-length: (\d+)/i.exec(head);
     if (end === -1 || (length !== null && data.length < end + 4 + Number(length[1]))) return void (this.rest = Buffer.from(data));
     if (length === null || !head.startsWith("HTTP/1.1 200")) return this.fail(new Error(`not understood: ${head.slice(0, 200)}`));
+    this.fail = null;
     this.done(data.latin1Slice(end + 4));
   }
 }
@@ -72,8 +88,8 @@ export class PollingClient {
   }
 
   close() {
-    this.gets.socket.destroy();
-    this.posts?.socket.destroy();
+    this.gets.close();
+    this.posts?.close();
   }
 }
 

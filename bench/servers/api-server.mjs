@@ -6,7 +6,7 @@ import { createServer as createSecureServer } from "node:https";
 import { createRequire } from "node:module";
 import { ready } from "../lib/serve.mjs";
 import { memoryClients } from "./memory-clients.mjs";
-import { config, control, MAX_PAYLOAD, PING_INTERVAL, tally } from "./common.mjs";
+import { config, control, KEEP_ALIVE_MS, MAX_PAYLOAD, PING_INTERVAL, tally } from "./common.mjs";
 
 const require = createRequire(import.meta.url);
 const { Server } = require(config.module);
@@ -23,6 +23,7 @@ const io = config.host === "uws" ? serveOnUws() : serveOnNode();
 function serveOnNode() {
   const pem = (name) => readFileSync(new URL(`../../test/support/fixtures/${name}.pem`, import.meta.url));
   const httpServer = config.host === "tls" ? createSecureServer({ key: pem("key"), cert: pem("cert") }) : createServer();
+  httpServer.keepAliveTimeout = KEEP_ALIVE_MS;
   httpServer.listen({ port: 0, host: "0.0.0.0", backlog: 4096 }, () => ready({ port: httpServer.address().port }));
   return new Server(httpServer, options);
 }

@@ -4,6 +4,8 @@ import { Session } from "node:inspector/promises";
 import { answerCommands } from "../lib/serve.mjs";
 
 export const PING_INTERVAL = 3_000_000;
+/** Longer than a server waits for its turn. */
+export const KEEP_ALIVE_MS = 300_000;
 export const MAX_PAYLOAD = 1e7;
 export const config = JSON.parse(process.argv[2] ?? "{}");
 

@@ -18,7 +18,7 @@ import {
   take,
   upgrader,
 } from "./bare.mjs";
-import { config, control, MAX_PAYLOAD } from "./common.mjs";
+import { config, control, KEEP_ALIVE_MS, MAX_PAYLOAD } from "./common.mjs";
 
 const { WebSocketServer } = createRequire(new URL("../package.json", import.meta.url))("ws");
 const onEvent = config.preframed ? onEventWithoutJson : onEventWithJson;
@@ -151,6 +151,7 @@ const httpServer = createServer((req, res) => {
 });
 
 const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_PAYLOAD, clientTracking: false });
+httpServer.keepAliveTimeout = KEEP_ALIVE_MS;
 httpServer.on("upgrade", (req, socket, head) => wss.handleUpgrade(req, socket, head, onWebSocket));
 
 function onWebSocket(ws, { url, socket }) {
