@@ -43,7 +43,8 @@ export function writeReport(report) {
   const name = `node-${report.machine.version.slice(1).split(".")[0]}`;
   const file = join(RESULTS, `${name}.json`);
   const merged = existsSync(file) ? mergeReports(JSON.parse(readFileSync(file, "utf8")), report) : report;
-  writeFileSync(file, JSON.stringify(merged, null, 1) + "\n");
+  const onOneLine = (list) => list.replaceAll(/\s+/g, "");
+  writeFileSync(file, JSON.stringify(merged, null, 1).replaceAll(/\[[-\d.e,\s]+\]/g, onOneLine) + "\n");
   writeFileSync(join(RESULTS, `${name}.md`), markdown(merged, name));
   writeFileSync(join(RESULTS, `${name}.svg`), chart(merged));
   writeReadme();

@@ -1,7 +1,8 @@
 // Medians, and a histogram of durations that travels between processes.
 
 export const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
-export const summary = (list) => ({ median: median(list), min: Math.min(...list), max: Math.max(...list), rounds: list });
+const short = (value) => Number(value.toPrecision(5));
+export const summary = (list) => ({ median: median(list), min: Math.min(...list), max: Math.max(...list), rounds: list.map(short) });
 
 /**
  * How many times less `own` is than `base`: the median over the rounds, each compared with the other's turn of the same round, since
