@@ -1,7 +1,7 @@
 // Curves: what one unit costs as clients and rooms grow. Each server of each size is a process of its own; all of them live side by side
 // and take short turns, so that small and large meet the same machine. Clients over real connections come from several loopback
-// addresses; how many there can be is decided by the number of files a process may open, which is said. Clients in the server's memory
-// (servers/memory-clients.mjs) know no such limit.
+// addresses; how many there can be is decided by the number of files a process may open, which is said. WebSockets over HTTP/2, many to a
+// connection, and clients in the server's memory (servers/memory-clients.mjs) know no such limit.
 //   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--turns 12] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
 //   node bench/growth.mjs --idle 100000 [--servers roomcast]       memory of so many idle clients
 import { spawnSync } from "node:child_process";
@@ -32,6 +32,7 @@ const numbers = (text) => text.split(",").map(Number);
 const serverCore = values["server-core"];
 const loadCores = values["load-cores"].split(",");
 const names = chooseServers(values.servers);
+const overHttp2 = names.filter((name) => SERVERS[name].kind === "api" && name.startsWith("roomcast") && SERVERS[name].host === "node");
 const addresses = Array.from({ length: 16 }, (_, i) => `127.0.0.${i + 1}`);
 const onApi = names.filter((name) => SERVERS[name].kind === "api");
 const LOOP = "a loop of socket.write";
@@ -62,6 +63,14 @@ async function growthCurves() {
   console.log(`connections to one process: at most ${limit} here (open files); above that, clients in memory only`);
   const plans = [
     { title: "connections", xTitle: "clients", steps: possible, takers: names, prepare: connections },
+    {
+      title: "over HTTP/2",
+      xTitle: "clients",
+      steps: sizes.filter((size) => size >= FLAT_FROM),
+      takers: overHttp2,
+      host: "http2",
+      prepare: streams,
+    },
     { title: "in memory", xTitle: "clients", steps: sizes, takers: onApi, prepare: clientsInMemory },
     { title: "rooms", xTitle: "rooms", steps: roomCounts, takers: onApi, prepare: rooms },
   ].filter(({ title }) => title.includes(values.only));
@@ -79,7 +88,7 @@ async function growthCurves() {
  * Has all servers of all sizes take turns.
  * @returns `{ [figure]: { unit, byLine: { [line]: Map<step, values of the turns> } } }`
  */
-async function takeTurns({ steps, takers, prepare }) {
+async function takeTurns({ steps, takers, host, prepare }) {
   const figures = {};
   const add = ({ figure, unit = "µs", line }, step, value) => {
     const { byLine } = (figures[figure] ??= { unit, byLine: {} });
@@ -91,7 +100,7 @@ async function takeTurns({ steps, takers, prepare }) {
   try {
     for (const name of takers) {
       for (const step of steps) {
-        const server = await startServer(SERVERS[name], { core: serverCore });
+        const server = await startServer(SERVERS[name], { core: serverCore, host });
         const bed = new Bed(server, await Load.start({ cores: loadCores }), { warmupMs: 1000 });
         beds.push({ bed, name, step, works: [] });
         for (const work of await prepare(bed, step, SERVERS[name])) {
@@ -128,6 +137,19 @@ function fetchSockets(bed, count) {
   return async () => ({ units: (await bed.server.command("fetchSockets", { times: Math.ceil(20_000 / count) })).found });
 }
 
+function broadcast(bed, count) {
+  const times = Math.max(2, Math.ceil(20_000 / count));
+  return async () => {
+    await bed.load.run("count");
+    await Promise.all([bed.load.run("arrived", { frames: times }), bed.server.command("broadcast", { times, bytes: 64, gapMs: 10 })]);
+    return { units: times * count };
+  };
+}
+
+function echo(bed) {
+  return () => bed.load.run("echo", { count: 120, inFlight: 1, active: 60 / loadCores.length });
+}
+
 async function connections(bed, count, { kind }) {
   const first = Math.min(50, count);
   await bed.open(first, { addresses });
@@ -135,18 +157,9 @@ async function connections(bed, count, { kind }) {
   await bed.open(count - first, { addresses });
   const { memory } = await bed.server.command("settle");
   const kibibytes = (key) => (memory[key] - before[key]) / (count - first) / 1024;
-  const times = Math.max(2, Math.ceil(20_000 / count));
-  const broadcast = async () => {
-    await bed.load.run("count");
-    await Promise.all([bed.load.run("arrived", { frames: times }), bed.server.command("broadcast", { times, bytes: 64, gapMs: 10 })]);
-    return { units: times * count };
-  };
   const works = [
-    { figure: "broadcast of 64 B, per recipient", run: broadcast },
-    {
-      figure: "echo of 60 clients, the others idle, per message",
-      run: () => bed.load.run("echo", { count: 120, inFlight: 1, active: 60 / loadCores.length }),
-    },
+    { figure: "broadcast of 64 B, per recipient", run: broadcast(bed, count) },
+    { figure: "echo of 60 clients, the others idle, per message", run: echo(bed) },
   ];
   if (kind === "api") works.push({ figure: "fetchSockets, per socket", run: fetchSockets(bed, count) });
   if (count >= 300) {
@@ -156,14 +169,23 @@ async function connections(bed, count, { kind }) {
   return works;
 }
 
+async function streams(bed, count) {
+  await bed.open(count, { transport: "http2" });
+  await bed.server.command("settle");
+  return [
+    { figure: "broadcast of 64 B, per recipient, over HTTP/2", run: broadcast(bed, count) },
+    { figure: "echo of 60 clients, the others idle, per message, over HTTP/2", run: echo(bed) },
+  ];
+}
+
 async function clientsInMemory(bed, count) {
   await bed.server.command("memoryOpen", count);
   await bed.server.command("settle");
   const enough = { times: Math.max(2, Math.ceil(60_000 / count)), bytes: 64 };
-  const broadcast = "broadcast of 64 B, per recipient, without the system";
+  const figure = "broadcast of 64 B, per recipient, without the system";
   return [
-    { figure: broadcast, run: () => bed.server.command("memoryBroadcast", enough) },
-    { figure: broadcast, line: LOOP, run: () => bed.server.command("memoryLoop", enough) },
+    { figure, run: () => bed.server.command("memoryBroadcast", enough) },
+    { figure, line: LOOP, run: () => bed.server.command("memoryLoop", enough) },
     {
       figure: "echo of 60 clients, the others idle, per message, without the system",
       run: () => bed.server.command("memoryEcho", { times: 100, active: 60 }),

@@ -3,10 +3,12 @@
 import { Histogram } from "../lib/stats.mjs";
 import { answerCommands, ready } from "../lib/serve.mjs";
 import { Client, textFrame } from "./client.mjs";
+import { StreamClient } from "./http2.mjs";
 import { openByUpgrade, PollingClient } from "./polling.mjs";
 
 const ACK = 0x33; // "3", the second character of an answer "43…"
 const EVENT = 0x32; // "2"
+const CLIENTS = { websocket: Client, http2: StreamClient, polling: PollingClient };
 const TIME_LIMIT = 60_000;
 const ITEM = '42["item","'.length;
 
@@ -91,14 +93,14 @@ const commands = {
     return user + system - emptyMs * 1000;
   },
 
-  /** Opens clients, at most `atOnce` handshakes under way: by "websocket", "polling", or "upgrade" from the one to the other. */
+  /** Opens clients, at most `atOnce` handshakes under way: by "websocket", "http2", "polling", or "upgrade" from that to "websocket". */
   async open({ count, transport = "websocket", atOnce = 50, addresses, ...settings }) {
     const latencies = new Histogram();
     let started = 0;
     const openOne = () => {
       const own = addresses === undefined ? settings : { ...settings, localAddress: addresses[started % addresses.length] };
       if (transport === "upgrade") return openByUpgrade(own);
-      return (transport === "polling" ? new PollingClient(own) : new Client(own)).open();
+      return new CLIENTS[transport](own).open();
     };
     const lane = async () => {
       while (started < count) {

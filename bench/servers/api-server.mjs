@@ -1,7 +1,8 @@
 // A server on the Socket.IO API, for every implementation of it and every way to serve it:
-// `node api-server.mjs '{ "module": "socket.io", "host": "node" | "tls" | "uws", "options": {} }'`.
+// `node api-server.mjs '{ "module": "socket.io", "host": "node" | "tls" | "http2" | "uws", "options": {} }'`.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
 import { createServer as createSecureServer } from "node:https";
 import { createRequire } from "node:module";
 import { ready } from "../lib/serve.mjs";
@@ -21,11 +22,16 @@ const options = {
 const io = config.host === "uws" ? serveOnUws() : serveOnNode();
 
 function serveOnNode() {
-  const pem = (name) => readFileSync(new URL(`../../test/support/fixtures/${name}.pem`, import.meta.url));
-  const httpServer = config.host === "tls" ? createSecureServer({ key: pem("key"), cert: pem("cert") }) : createServer();
+  const httpServer = createHttpServer();
   httpServer.keepAliveTimeout = KEEP_ALIVE_MS;
   httpServer.listen({ port: 0, host: "0.0.0.0", backlog: 4096 }, () => ready({ port: httpServer.address().port }));
   return new Server(httpServer, options);
+}
+
+function createHttpServer() {
+  const pem = (name) => readFileSync(new URL(`../../test/support/fixtures/${name}.pem`, import.meta.url));
+  if (config.host === "tls") return createSecureServer({ key: pem("key"), cert: pem("cert") });
+  return config.host === "http2" ? createHttp2Server() : createServer();
 }
 
 function serveOnUws() {
