@@ -60,7 +60,7 @@ async function growthCurves() {
   const most = Math.floor(limit / 1000) * 1000;
   const possible = sizes.filter((size) => size <= limit);
   if (possible.length < sizes.length && most > possible.at(-1)) possible.push(most);
-  console.log(`connections to one process: at most ${limit} here (open files); above that, clients in memory only`);
+  console.log(`connections to one process: at most ${limit} here (open files); above that, over HTTP/2 and in memory only`);
   const plans = [
     { title: "connections", xTitle: "clients", steps: possible, takers: names, prepare: connections },
     {
