@@ -32,7 +32,7 @@ const numbers = (text) => text.split(",").map(Number);
 const serverCore = values["server-core"];
 const loadCores = values["load-cores"].split(",");
 const names = chooseServers(values.servers);
-const overHttp2 = names.filter((name) => SERVERS[name].kind === "api" && name.startsWith("roomcast") && SERVERS[name].host === "node");
+const overHttp2 = names.filter((name) => name.startsWith("roomcast") && SERVERS[name].host === "node"); // others serve no WebSocket there
 const addresses = Array.from({ length: 16 }, (_, i) => `127.0.0.${i + 1}`);
 const onApi = names.filter((name) => SERVERS[name].kind === "api");
 const LOOP = "a loop of socket.write";

@@ -146,9 +146,9 @@ function markdown(report, name) {
   return lines.join("\n") + "\n";
 }
 
-/** Scenarios may come from different runs. */
 const many = (count, thing) => `${count} ${thing}${count === 1 ? "" : "s"}`;
 
+/** Scenarios may come from different runs. */
 function describeRun({ rounds, turns, warmupMs, scale, date }) {
   const times = turns > 1 ? `${many(rounds, "round")} of ${many(turns, "turn")}` : many(rounds, "round");
   return `${date}: ${times}, warm-up ${warmupMs} ms per process${scale === 1 ? "" : `, load ${scale} of the usual`}.`;
