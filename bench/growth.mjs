@@ -2,7 +2,7 @@
 // and take short turns, so that small and large meet the same machine. Clients over real connections come from several loopback
 // addresses; how many there can be is decided by the number of files a process may open, which is said. WebSockets over HTTP/2, many to a
 // connection, and clients in the server's memory (servers/memory-clients.mjs) know no such limit.
-//   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--turns 12] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
+//   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--turns 12] [--warmup 3000] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
 //   node bench/growth.mjs --idle 100000 [--servers roomcast]       memory of so many idle clients
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -22,6 +22,7 @@ const { values } = parseArgs({
     clients: { type: "string", default: "100,300,1000,3000,10000,20000,50000" },
     rooms: { type: "string", default: "1,10,100,1000,10000" },
     only: { type: "string", default: "" },
+    warmup: { type: "string", default: "3000" }, // milliseconds, for each work of each server
     idle: { type: "string", default: "" },
     "server-core": { type: "string", default: "0" },
     "load-cores": { type: "string", default: availableParallelism() > 3 ? "1,2,3" : "1" },
@@ -101,7 +102,7 @@ async function takeTurns({ steps, takers, host, prepare }) {
     for (const name of takers) {
       for (const step of steps) {
         const server = await startServer(SERVERS[name], { core: serverCore, host });
-        const bed = new Bed(server, await Load.start({ cores: loadCores }), { warmupMs: 1000 });
+        const bed = new Bed(server, await Load.start({ cores: loadCores }), { warmupMs: Number(values.warmup) });
         beds.push({ bed, name, step, works: [] });
         for (const work of await prepare(bed, step, SERVERS[name])) {
           if (work.value !== undefined) add({ line: name, ...work }, step, work.value);
@@ -126,7 +127,7 @@ async function takeTurns({ steps, takers, host, prepare }) {
 
 /** Repeats work that is short: whoever comes after another server finds the processor's caches full of that one's things. */
 async function forAWhile(run) {
-  const until = performance.now() + 150;
+  const until = performance.now() + 200;
   let units = 0;
   do units += (await run()).units;
   while (performance.now() < until);

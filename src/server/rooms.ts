@@ -271,8 +271,10 @@ export class RoomIndex implements Group {
    * the rooms and, within one, of joining. `choose` must not change the index. Hot: bench scenario "broadcast".
    */
   select(rooms: ReadonlySet<RoomName>, except: ReadonlySet<RoomName> | undefined, choose: (member: Member) => void): void {
+    const hasExceptions = except !== undefined && except.size > 0;
+    const isOneGroup = rooms.size < 2 && !hasExceptions; // in which each is met once: no need to mark anybody
     const epoch = (this.epoch = (this.epoch + 1) | 0);
-    if (except !== undefined && except.size > 0) {
+    if (hasExceptions) {
       const exclude = (member: Member): void => void (member.mark = epoch);
       for (const name of except) {
         const room = this.rooms.get(name);
@@ -285,14 +287,15 @@ export class RoomIndex implements Group {
       member.mark = epoch;
       choose(member);
     };
+    const visit = isOneGroup ? choose : chooseOnce;
     if (rooms.size === 0) {
-      for (const member of this.members.values()) chooseOnce(member);
+      for (const member of this.members.values()) visit(member);
       return;
     }
     for (const name of rooms) {
       const room = this.rooms.get(name);
-      if (room !== undefined) room.forEach(chooseOnce);
-      else this.ownerOf(name, chooseOnce);
+      if (room !== undefined) room.forEach(visit);
+      else this.ownerOf(name, visit);
     }
   }
 
