@@ -160,11 +160,10 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> impleme
 
   /** Gives the matching sockets: those of this server themselves, those of others as `RemoteSocket`. */
   fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this.adapter
-      .fetchSockets(this.options)
-      .then((sockets) =>
-        sockets.map((socket) => (socket.server ? socket : new RemoteSocket(this.adapter, socket as SocketDetails<SocketData>))),
-      );
+    return this.adapter.fetchSockets(this.options).then((sockets) => {
+      if (sockets.every(({ server }) => server)) return sockets; // all of this server
+      return sockets.map((socket) => (socket.server ? socket : new RemoteSocket(this.adapter, socket as SocketDetails<SocketData>)));
+    });
   }
 
   /**

@@ -316,6 +316,12 @@ export class RoomIndex implements Group {
     return this.members.has(id);
   }
 
+  /** Whether `select` could find anybody for these rooms, repeated or not. */
+  hasAny(rooms: readonly RoomName[]): boolean {
+    if (rooms.length === 0) return this.members.size > 0;
+    return rooms.some((name) => this.rooms.has(name) || this.members.get(name)?.isInOwnRoom === true);
+  }
+
   // Views
 
   /** The rooms of one member, live; `undefined` for an unknown id. */
