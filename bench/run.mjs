@@ -12,7 +12,7 @@ import { Bed, Load, startServer } from "./lib/bed.mjs";
 import { describeMachine, number, writeReport } from "./lib/report.mjs";
 import { baseOf, chooseServers, currentLongTermNode, hasUws, installRivals, SERVERS } from "./lib/servers.mjs";
 import { ratioOf, summary } from "./lib/stats.mjs";
-import { scenarios } from "./load/scenarios.mjs";
+import { scenarios, takeTurn } from "./load/scenarios.mjs";
 
 const cores = availableParallelism();
 const { values } = parseArgs({
@@ -143,14 +143,14 @@ async function liveRound(scenario, takers, runtime, eachOf, results) {
       beds.set(name, bed);
       await scenario.open(bed);
       bed.settings = { ...bed.settings, scale: settings.scale / turns };
-      await bed.warmUp(() => scenario.turn(bed));
+      await bed.warmUp(() => takeTurn(scenario, bed));
     });
     for (let turn = 0; turn < turns; turn++) {
       const order = turn % 2 === 0 ? takers : takers.toReversed();
       await eachOf(order, async (name) => {
         const bed = beds.get(name);
-        await scenario.turn(bed); // doesn't count: the processor's caches are full of the others' things
-        results.get(name).push(await bed.measure(() => scenario.turn(bed)));
+        await takeTurn(scenario, bed); // doesn't count: the processor's caches are full of the others' things
+        results.get(name).push(await takeTurn(scenario, bed, (work) => bed.measure(work)));
       });
     }
   } finally {

@@ -1,5 +1,5 @@
 // The load shapes, as data. Where one load can be repeated, `open(bed)` connects the clients and `turn(bed)` is the load, which
-// resolves with `{ units, latencies }`: all servers live side by side and take short turns. Elsewhere `run(bed)` needs a fresh server and
+// resolves with `{ units, latencies }`, and `after(bed)` clears away what it left: all servers live side by side and take short turns. Elsewhere `run(bed)` needs a fresh server and
 // gives one measurement (see `Bed.measure`), or `{ parts }` with several: measurements, or `{ value, unit, per }`. `for` tells which
 // servers it makes sense for; `options` and `host` change how the server is started.
 import { median } from "../lib/stats.mjs";
@@ -8,22 +8,17 @@ import { coldStart, installSize } from "./standalone.mjs";
 const onApi = ({ kind }) => kind === "api";
 const onNodeApi = ({ kind, host }) => kind === "api" && host === "node";
 
-function connect(title, transport, { count = 3000, warm = 2000, ...rest } = {}) {
+function connect(title, transport, { count = 3000, client, ...scenario } = {}) {
   return {
     title,
     unit: "connection",
-    async run(bed) {
-      await bed.open(bed.scaled(warm), { transport, ...rest.client });
+    open: () => {},
+    turn: (bed) => bed.open(bed.scaled(count), { transport, ...client }),
+    async after(bed) {
       await bed.close();
       await bed.server.command("connected", 0);
-      await bed.warmUp(async () => {
-        await bed.open(200, { transport, ...rest.client });
-        await bed.close();
-        await bed.server.command("connected", 0);
-      });
-      return bed.measure(() => bed.open(bed.scaled(count), { transport, ...rest.client }));
     },
-    ...rest.scenario,
+    ...scenario,
   };
 }
 
@@ -110,7 +105,7 @@ const connectRecovery = { options: { connectionStateRecovery: {} }, for: onApi }
 
 export const scenarios = [
   connect("connect, websocket only", "websocket"),
-  connect("connect, polling then upgrade", "upgrade", { count: 1500, warm: 1000 }),
+  connect("connect, polling then upgrade", "upgrade", { count: 1500 }),
   echo("echo with ack, 1 in flight", { clients: 100, count: 500, inFlight: 1 }),
   echo("echo with ack, 8 in flight", { clients: 50, count: 2000, inFlight: 8 }),
   {
@@ -189,7 +184,7 @@ export const scenarios = [
     },
     turn: (bed) => bed.server.command("relay", { times: bed.scaled(areHere ? 4000 : 100_000), rooms: 100, areHere }),
   })),
-  connect("connect, recovery on", "websocket", { scenario: connectRecovery }),
+  connect("connect, recovery on", "websocket", connectRecovery),
   echo("echo with ack, 8 in flight, recovery on", { clients: 50, count: 2000, inFlight: 8, ...connectRecovery }),
   broadcast("broadcast 64 B to 1000, recovery on", { times: 60, ...connectRecovery }),
   broadcast("broadcast 2 KB to 300, perMessageDeflate", {
@@ -209,7 +204,7 @@ export const scenarios = [
     options: { perMessageDeflate: true },
     for: onNodeApi,
   }),
-  connect("connect, TLS", "websocket", { count: 500, warm: 300, scenario: { host: "tls", for: onNodeApi } }),
+  connect("connect, TLS", "websocket", { count: 500, host: "tls", for: onNodeApi }),
   echo("echo with ack, 8 in flight, TLS", { clients: 50, count: 1000, inFlight: 8, host: "tls", for: onNodeApi }),
   broadcast("broadcast 64 B to 300, TLS", { clients: 300, times: 60, host: "tls", for: onNodeApi }),
   {
@@ -288,10 +283,17 @@ export const scenarios = [
   { title: "installation", standalone: installSize, once: true, unit: "", for: onNodeApi },
 ];
 
+/** One turn, and what comes after it; `take` may do more with the turn than let it happen. */
+export async function takeTurn(scenario, bed, take = (turn) => turn()) {
+  const result = await take(() => scenario.turn(bed));
+  await scenario.after?.(bed);
+  return result;
+}
+
 /** All of a scenario on one server, with one measurement. */
 export async function runOnce(scenario, bed, given) {
   if (scenario.turn === undefined) return scenario.run(bed, given);
   await scenario.open(bed);
-  await bed.warmUp(() => scenario.turn(bed));
-  return bed.measure(() => scenario.turn(bed));
+  await bed.warmUp(() => takeTurn(scenario, bed));
+  return takeTurn(scenario, bed, (turn) => bed.measure(turn));
 }
