@@ -1,7 +1,7 @@
 // The load shapes, as data. Where one load can be repeated, `open(bed)` connects the clients and `turn(bed)` is the load, which
-// resolves with `{ units, latencies }`, and `after(bed)` clears away what it left: all servers live side by side and take short turns. Elsewhere `run(bed)` needs a fresh server and
-// gives one measurement (see `Bed.measure`), or `{ parts }` with several: measurements, or `{ value, unit, per }`. `for` tells which
-// servers it makes sense for; `options` and `host` change how the server is started.
+// resolves with `{ units, latencies }`; what `before(bed)` and `after(bed)` do around it isn't counted. All servers live side by side and take
+// short turns. Elsewhere `run(bed)` needs a fresh server and gives one measurement (see `Bed.measure`), or `{ parts }` with several:
+// measurements, or `{ value, unit, per }`. `for` tells which servers it makes sense for; `options` and `host` change how the server is started.
 import { median } from "../lib/stats.mjs";
 import { coldStart, installSize } from "./standalone.mjs";
 
@@ -53,30 +53,38 @@ function broadcast(title, { clients = 1000, times, perTick = 1, bytes = 64, bina
   };
 }
 
-function churn(perSocket) {
+const roomsEach = (count) => `${count} room${count === 1 ? "" : "s"}`;
+
+function joinAndLeave(perSocket) {
   return {
-    title: `join, leave, disconnect with ${perSocket} room${perSocket === 1 ? "" : "s"}`,
+    title: `join and leave ${roomsEach(perSocket)}`,
     unit: "operation",
     for: onApi,
     async run(bed) {
-      const clients = bed.scaled(1000);
-      const times = Math.max(2, Math.round(bed.scaled(200) / perSocket));
-      await bed.open(Math.round(clients / 2));
+      await bed.open(bed.scaled(1000));
+      const churn = () => bed.server.command("churn", { perSocket, times: Math.max(2, Math.round(bed.scaled(200) / perSocket)) });
+      await bed.warmUp(churn);
+      const { join, leave, operations } = await churn();
+      return { parts: { join: { value: join / operations, unit: "µs" }, leave: { value: leave / operations, unit: "µs" } } };
+    },
+  };
+}
+
+function disconnect(perSocket) {
+  const count = (bed) => bed.scaled(4000);
+  return {
+    title: `disconnect with ${roomsEach(perSocket)}`,
+    unit: "client",
+    for: onApi,
+    open: () => {},
+    async before(bed) {
+      await bed.open(count(bed));
       await bed.server.command("joinMany", { perSocket });
+    },
+    async turn(bed) {
       await bed.close();
       await bed.server.command("connected", 0);
-      await bed.open(clients);
-      await bed.warmUp(() => bed.server.command("churn", { perSocket, times }));
-      const { join, leave, operations } = await bed.server.command("churn", { perSocket, times });
-      await bed.server.command("joinMany", { perSocket });
-      const disconnect = await bed.measure(async () => {
-        await bed.close();
-        await bed.server.command("connected", 0);
-        return { units: clients };
-      });
-      return {
-        parts: { join: { value: join / operations, unit: "µs" }, leave: { value: leave / operations, unit: "µs" }, disconnect },
-      };
+      return { units: count(bed) };
     },
   };
 }
@@ -160,9 +168,8 @@ export const scenarios = [
     open: (bed) => bed.open(20, { transport: "polling" }),
     turn: (bed) => bed.load.run("pollingEcho", { cycles: bed.scaled(400) }),
   },
-  churn(1),
-  churn(10),
-  churn(100),
+  ...[1, 10, 100].map(joinAndLeave),
+  ...[1, 10, 100].map(disconnect),
   {
     title: "fetchSockets over 10,000",
     unit: "socket",
@@ -283,8 +290,9 @@ export const scenarios = [
   { title: "installation", standalone: installSize, once: true, unit: "", for: onNodeApi },
 ];
 
-/** One turn, and what comes after it; `take` may do more with the turn than let it happen. */
+/** One turn, and what stands around it; `take` may do more with the turn than let it happen. */
 export async function takeTurn(scenario, bed, take = (turn) => turn()) {
+  await scenario.before?.(bed);
   const result = await take(() => scenario.turn(bed));
   await scenario.after?.(bed);
   return result;
