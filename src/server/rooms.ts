@@ -316,7 +316,7 @@ export class RoomIndex implements Group {
     return this.members.has(id);
   }
 
-  /** Whether `select` could find anybody for these rooms, repeated or not. */
+  /** Whether anybody is in any of `rooms` (is there at all, if empty). */
   hasAny(rooms: readonly RoomName[]): boolean {
     if (rooms.length === 0) return this.members.size > 0;
     return rooms.some((name) => this.rooms.has(name) || this.members.get(name)?.isInOwnRoom === true);
