@@ -13,6 +13,7 @@ const TIME_LIMIT = 60_000;
 const ITEM = '42["item","'.length;
 
 let clients = [];
+let stalled = [];
 let arrived = 0;
 let expected = Infinity;
 let onArrived = null;
@@ -272,7 +273,27 @@ const commands = {
 
   /** The first `count` clients stop reading; they don't count any more. */
   stall({ count }) {
-    for (const client of clients.splice(0, count)) client.socket.pause().removeAllListeners("end");
+    stalled = clients.splice(0, count);
+    for (const client of stalled) client.socket.pause().removeAllListeners("end");
+  },
+
+  /** They read again, up to the answer to a question they ask: gives how many events had waited for them. */
+  async catchUp() {
+    let events = 0;
+    const question = textFrame('420["echo","hello world"]');
+    const read = (client) =>
+      new Promise((resolve) => {
+        const ask = () => client.socket.write(question);
+        const again = setInterval(ask, 200); // a server that drops what a slow client doesn't take may drop the answer, too
+        client.onFrame = (_client, data, start) => {
+          if (data[start + 1] === EVENT) events++;
+          else if (data[start + 1] === ACK) resolve(clearInterval(again));
+        };
+        client.socket.resume();
+        ask();
+      });
+    await inTime(Promise.all(stalled.map(read)), "reading up");
+    return { units: events };
   },
 };
 
