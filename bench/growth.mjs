@@ -151,31 +151,38 @@ function echo(bed) {
   return () => bed.load.run("echo", { count: 120, inFlight: 1, active: 60 / loadCores.length });
 }
 
-async function connections(bed, count, { kind }) {
+/** Opens clients; gives what each of them costs while it is idle. */
+async function openIdle(bed, count, options, suffix = "") {
   const first = Math.min(50, count);
-  await bed.open(first, { addresses });
+  await bed.open(first, options);
   const { memory: before } = await bed.server.command("settle");
-  await bed.open(count - first, { addresses });
+  await bed.open(count - first, options);
   const { memory } = await bed.server.command("settle");
+  if (count < 300) return [];
   const kibibytes = (key) => (memory[key] - before[key]) / (count - first) / 1024;
+  return [
+    { figure: `idle heap per client${suffix}`, unit: "KiB", value: kibibytes("heapUsed") },
+    { figure: `idle RSS per client${suffix}`, unit: "KiB", value: kibibytes("rss") },
+  ];
+}
+
+async function connections(bed, count, { kind }) {
   const works = [
+    ...(await openIdle(bed, count, { addresses })),
     { figure: "broadcast of 64 B, per recipient", run: broadcast(bed, count) },
     { figure: "echo of 60 clients, the others idle, per message", run: echo(bed) },
   ];
   if (kind === "api") works.push({ figure: "fetchSockets, per socket", run: fetchSockets(bed, count) });
-  if (count >= 300) {
-    works.push({ figure: "idle heap per client", unit: "KiB", value: kibibytes("heapUsed") });
-    works.push({ figure: "idle RSS per client", unit: "KiB", value: kibibytes("rss") });
-  }
   return works;
 }
 
 async function streams(bed, count) {
-  await bed.open(count, { transport: "http2" });
-  await bed.server.command("settle");
+  const suffix = ", over HTTP/2";
   return [
-    { figure: "broadcast of 64 B, per recipient, over HTTP/2", run: broadcast(bed, count) },
-    { figure: "echo of 60 clients, the others idle, per message, over HTTP/2", run: echo(bed) },
+    ...(await openIdle(bed, count, { transport: "http2" }, suffix)),
+    { figure: `broadcast of 64 B, per recipient${suffix}`, run: broadcast(bed, count) },
+    { figure: `echo of 60 clients, the others idle, per message${suffix}`, run: echo(bed) },
+    { figure: `fetchSockets, per socket${suffix}`, run: fetchSockets(bed, count) },
   ];
 }
 

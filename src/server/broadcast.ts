@@ -1,5 +1,5 @@
 import { PacketType } from "../protocol/packet";
-import type { Adapter, BroadcastFlags, BroadcastOptions, Room, SocketId } from "./adapter";
+import { Adapter, type BroadcastFlags, type BroadcastOptions, type Room, type SocketId } from "./adapter";
 import { answersAsPromise, BroadcastAnswers, forgetAcks, type AckCallback } from "./acks";
 import type {
   AllButLast,
@@ -160,10 +160,12 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> impleme
 
   /** Gives the matching sockets: those of this server themselves, those of others as `RemoteSocket`. */
   fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this.adapter.fetchSockets(this.options).then((sockets) => {
-      if (sockets.every(({ server }) => server)) return sockets; // all of this server
-      return sockets.map((socket) => (socket.server ? socket : new RemoteSocket(this.adapter, socket as SocketDetails<SocketData>)));
-    });
+    const { adapter } = this;
+    const found = adapter.fetchSockets(this.options);
+    if (adapter.fetchSockets === Adapter.prototype.fetchSockets) return found; // all of this server
+    return found.then((sockets) =>
+      sockets.map((socket) => (socket.server ? socket : new RemoteSocket(adapter, socket as SocketDetails<SocketData>))),
+    );
   }
 
   /**

@@ -312,6 +312,11 @@ export class RoomIndex implements Group {
     return this.rooms.get(name) ?? null;
   }
 
+  /** How many members there are. */
+  get size(): number {
+    return this.members.size;
+  }
+
   has(id: SocketId): boolean {
     return this.members.has(id);
   }
