@@ -1,7 +1,8 @@
 // Runs roomcast and its rivals side by side, each server in a process on a core of its own, which is a fresh one in every round; the
 // load comes from other processes on other cores. In a round the servers take turns (A B C C B A …): where a scenario can be repeated
 // they all live through the round and its load is cut into many short turns, elsewhere each has one turn. The figure is the server's CPU
-// time (user + system) per unit: medians over all turns with the least and the most, and the ratio to socket.io.
+// time (user + system) per unit: medians over all turns with the least and the most, and the ratio to socket.io. At the end it says
+// which targets (lib/targets.mjs) were missed.
 //   node bench/run.mjs [--only text] [--servers a,b | all] [--rounds 5] [--turns 8] [--scale 1] [--warmup 2000]
 //     [--server-core 0] [--load-cores 1,2,3] [--uws] [--node current | path] [--write] [--json file] [--list]
 import { spawnSync } from "node:child_process";
@@ -12,6 +13,7 @@ import { Bed, Load, startServer } from "./lib/bed.mjs";
 import { describeMachine, number, writeReport } from "./lib/report.mjs";
 import { baseOf, chooseServers, currentLongTermNode, hasUws, installRivals, SERVERS } from "./lib/servers.mjs";
 import { ratioOf, summary } from "./lib/stats.mjs";
+import { checkTargets, summariseTargets } from "./lib/targets.mjs";
 import { scenarios, takeTurn } from "./load/scenarios.mjs";
 
 const cores = availableParallelism();
@@ -74,6 +76,7 @@ for (const runtime of runtimes) {
       report.rows.push({ ...row, run: { ...timesOf(scenario), ...settings, date: report.machine.date } });
     }
   }
+  console.log(`\n${summariseTargets(checkTargets(report.rows)).join("\n")}`);
   if (values.json !== "") writeFileSync(values.json, JSON.stringify(report, null, 1) + "\n");
   if (values.write) writeReport(report);
 }

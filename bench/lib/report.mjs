@@ -7,6 +7,7 @@ import { canPin } from "./child.mjs";
 import { baseOf } from "./servers.mjs";
 import { ratioOf } from "./stats.mjs";
 import { dotChart } from "./svg.mjs";
+import { checkTargets, describeTargets, summariseTargets } from "./targets.mjs";
 
 const root = new URL("../../", import.meta.url).pathname;
 export const RESULTS = join(root, "bench/results");
@@ -112,6 +113,9 @@ function markdown(report, name) {
     `|---|---|${servers.map(() => "--:").join("|")}|`,
     ...rows.map((row) => `| ${row.scenario} | ${unitOf(row)} | ${servers.map((server) => cell(row, server.name)).join(" | ")} |`),
     "",
+    "## Targets",
+    "",
+    ...targetsOf(rows),
     "## Details",
     "",
     "`user` is the part of the CPU time outside the system. The ratio is to socket.io on the same HTTP server. `busy` is CPU time by wall time: of the",
@@ -144,6 +148,12 @@ function markdown(report, name) {
     }
   }
   return lines.join("\n") + "\n";
+}
+
+/** What has to be reached, and whether it is; `npm run bench:targets` says the same of all results. */
+function targetsOf(rows) {
+  const tables = checkTargets(rows);
+  return [...summariseTargets(tables).map((line) => `${line.trim()}.`), "", ...describeTargets(tables)];
 }
 
 const many = (count, thing) => `${count} ${thing}${count === 1 ? "" : "s"}`;

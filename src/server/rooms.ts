@@ -129,14 +129,24 @@ export class Member {
     else if (joined instanceof Set) {
       if (!joined.delete(room)) return false;
     } else if (Array.isArray(joined)) {
-      const at = joined.indexOf(room);
-      if (at === -1) return false;
-      if (joined.length > 1) joined.splice(at, 1);
-      else this.joined = null;
+      if (!takeOut(joined, room)) return false;
+      if (joined.length === 0) this.joined = null;
     } else return false;
     this.names?.delete(room.name);
     return true;
   }
+}
+
+/** Removes a room from a list: mostly the one joined last or first, which need no search. Hot: bench scenario "leave". */
+function takeOut(list: Room[], room: Room): boolean {
+  if (list[list.length - 1] === room) list.pop();
+  else if (list[0] === room) list.shift();
+  else {
+    const at = list.indexOf(room);
+    if (at === -1) return false;
+    list.splice(at, 1);
+  }
+  return true;
 }
 
 /** Up to so many rooms of one socket stand in a list. */
