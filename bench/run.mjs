@@ -76,7 +76,7 @@ for (const runtime of runtimes) {
       report.rows.push({ ...row, run: { ...timesOf(scenario), ...settings, date: report.machine.date } });
     }
   }
-  console.log(`\n${summariseTargets(checkTargets(report.rows)).join("\n")}`);
+  for (const line of summariseTargets(checkTargets(report.rows))) console.log(line);
   if (values.json !== "") writeFileSync(values.json, JSON.stringify(report, null, 1) + "\n");
   if (values.write) writeReport(report);
 }

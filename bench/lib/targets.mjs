@@ -100,9 +100,10 @@ export function describeTargets(tables) {
   });
 }
 
-/** One line about all of them, and one for each that is missed. */
+/** One line about all of them, and one for each that is missed; nothing where no scenario has a target. */
 export function summariseTargets(tables) {
   const lines = tables.flatMap(({ title, lines }) => lines.map((line) => ({ title, ...line })));
+  if (lines.length === 0) return [];
   const missed = lines.filter(({ verdict }) => verdict === "missed");
   return [
     `targets: ${lines.length - missed.length} of ${lines.length} reached`,
