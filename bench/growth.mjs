@@ -1,5 +1,5 @@
-// Curves: what one unit costs as clients and rooms grow. Each server of each size is a process of its own; all of them live side by side
-// and take short turns, so that small and large meet the same machine. Clients over real connections come from several loopback
+// Curves: what one unit costs as clients and rooms grow. Each size of a server is a process of its own; all sizes live side by side
+// and take short turns, so that small and large meet the same machine. Servers come one after the other. Clients over real connections come from several loopback
 // addresses; how many there can be is decided by the number of files a process may open, which is said. WebSockets over HTTP/2, many to a
 // connection, and clients in the server's memory (servers/memory-clients.mjs) know no such limit.
 //   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--turns 12] [--warmup 3000] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
@@ -86,7 +86,7 @@ async function growthCurves() {
 }
 
 /**
- * Has all servers of all sizes take turns.
+ * Has each server's sizes take turns.
  * @returns `{ [figure]: { unit, byLine: { [line]: Map<step, values of the turns> } } }`
  */
 async function takeTurns({ steps, takers, host, prepare }) {
@@ -97,30 +97,30 @@ async function takeTurns({ steps, takers, host, prepare }) {
     if (!points.has(step)) points.set(step, []);
     points.get(step).push(value);
   };
-  const beds = [];
-  try {
-    for (const name of takers) {
+  for (const name of takers) {
+    const beds = [];
+    try {
       for (const step of steps) {
         const server = await startServer(SERVERS[name], { core: serverCore, host });
         const bed = new Bed(server, await Load.start({ cores: loadCores }), { warmupMs: Number(values.warmup) });
-        beds.push({ bed, name, step, works: [] });
+        beds.push({ bed, step, works: [] });
         for (const work of await prepare(bed, step, SERVERS[name])) {
           if (work.value !== undefined) add({ line: name, ...work }, step, work.value);
           else beds.at(-1).works.push(work);
         }
         for (const { run } of beds.at(-1).works) await bed.warmUp(run);
       }
-    }
-    for (let turn = 0; turn < Number(values.turns); turn++) {
-      for (const { bed, name, step, works } of turn % 2 === 0 ? beds : beds.toReversed()) {
-        for (const work of works) {
-          const { units, user, system } = work.isTimed ? await work.run() : await bed.measure(() => forAWhile(work.run));
-          add({ line: name, ...work }, step, (user + system) / units);
+      for (let turn = 0; turn < Number(values.turns); turn++) {
+        for (const { bed, step, works } of turn % 2 === 0 ? beds : beds.toReversed()) {
+          for (const work of works) {
+            const { units, user, system } = work.isTimed ? await work.run() : await bed.measure(() => forAWhile(work.run));
+            add({ line: name, ...work }, step, (user + system) / units);
+          }
         }
       }
+    } finally {
+      for (const { bed } of beds) await Promise.all([bed.load.stop(), bed.server.stop()]);
     }
-  } finally {
-    for (const { bed } of beds) await Promise.all([bed.load.stop(), bed.server.stop()]);
   }
   return figures;
 }

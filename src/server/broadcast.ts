@@ -24,6 +24,8 @@ import { RESERVED_EVENTS, reservedEventError } from "./reserved-events";
 export type TargetFlags = BroadcastFlags & { expectSingleResponse?: boolean };
 
 const { EVENT } = PacketType;
+/** Finds sockets of this server alone; whoever replaces it may find others. */
+const fetchOwnSockets: unknown = Adapter.prototype.fetchSockets;
 
 /**
  * The sockets that an event, or an order, is meant for. Immutable: each modifier gives a new target.
@@ -162,7 +164,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> impleme
   fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
     const { adapter } = this;
     const found = adapter.fetchSockets(this.options);
-    if (adapter.fetchSockets === Adapter.prototype.fetchSockets) return found; // all of this server
+    if (adapter.fetchSockets === fetchOwnSockets) return found;
     return found.then((sockets) =>
       sockets.map((socket) => (socket.server ? socket : new RemoteSocket(adapter, socket as SocketDetails<SocketData>))),
     );

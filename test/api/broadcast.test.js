@@ -140,6 +140,19 @@ test("tells sockets from descriptions by their server [BRO-10, MEM-6, REM-1]", a
   assert.equal(remote.disconnect(), remote);
 });
 
+test("tells them apart also where a tool has replaced the method of the base class [BRO-10]", async (t) => {
+  const { io, sockets } = await crowd(t, 1);
+  const { prototype } = adapters.Adapter;
+  const original = prototype.fetchSockets;
+  t.after(() => (prototype.fetchSockets = original));
+  prototype.fetchSockets = async function (options) {
+    return [...(await original.call(this, options)), { id: "remote", handshake: {}, rooms: ["a"], data: {} }];
+  };
+  const [local, remote] = await io.fetchSockets();
+  assert.equal(local, sockets[0]);
+  assert.deepEqual([remote.id, remote.rooms, typeof remote.emit], ["remote", new Set(["a"]), "function"]);
+});
+
 test("writes JSON once per broadcast, whatever the number of recipients [BRO-11]", async (t) => {
   const counts = [];
   for (const size of [1, 4]) {
