@@ -37,6 +37,7 @@ const overHttp2 = names.filter((name) => name.startsWith("roomcast") && SERVERS[
 const addresses = Array.from({ length: 16 }, (_, i) => `127.0.0.${i + 1}`);
 const onApi = names.filter((name) => SERVERS[name].kind === "api");
 const LOOP = "a loop of socket.write";
+const LIST = "a list made by a loop";
 const FLAT = 0.2;
 const FLAT_FROM = 1000;
 
@@ -135,7 +136,7 @@ async function forAWhile(run) {
 }
 
 function fetchSockets(bed, count) {
-  return async () => ({ units: (await bed.server.command("fetchSockets", { times: Math.ceil(20_000 / count) })).found });
+  return async () => ({ units: (await bed.server.command("fetchSockets", { times: Math.ceil(200_000 / count) })).found });
 }
 
 function broadcast(bed, count) {
@@ -199,6 +200,11 @@ async function clientsInMemory(bed, count) {
       run: () => bed.server.command("memoryEcho", { times: 100, active: 60 }),
     },
     { figure: "fetchSockets, per socket, without the system", run: fetchSockets(bed, count) },
+    {
+      figure: "fetchSockets, per socket, without the system",
+      line: LIST,
+      run: () => bed.server.command("memoryList", { times: Math.ceil(200_000 / count) }),
+    },
   ];
 }
 
