@@ -1,7 +1,7 @@
 // Curves: what one unit costs as clients and rooms grow. Each size of a server is a process of its own; all sizes live side by side
-// and take short turns, so that small and large meet the same machine. Servers come one after the other. Clients over real connections come from several loopback
-// addresses; how many there can be is decided by the number of files a process may open, which is said. WebSockets over HTTP/2, many to a
-// connection, and clients in the server's memory (servers/memory-clients.mjs) know no such limit.
+// and take short turns, so that small and large meet the same machine. Servers come one after the other. Clients over real connections
+// come from several loopback addresses; how many there can be is decided by the number of files a process may open, which is said.
+// WebSockets over HTTP/2, many to a connection, and clients in the server's memory (servers/memory-clients.mjs) know no such limit.
 //   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--turns 12] [--warmup 3000] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
 //   node bench/growth.mjs --idle 100000 [--servers roomcast]       memory of so many idle clients
 import { spawnSync } from "node:child_process";
@@ -190,21 +190,19 @@ async function streams(bed, count) {
 async function clientsInMemory(bed, count) {
   await bed.server.command("memoryOpen", count);
   await bed.server.command("settle");
+  const suffix = ", without the system";
+  const broadcasts = `broadcast of 64 B, per recipient${suffix}`;
   const enough = { times: Math.max(2, Math.ceil(60_000 / count)), bytes: 64 };
-  const figure = "broadcast of 64 B, per recipient, without the system";
+  const found = `fetchSockets, per socket${suffix}`;
   return [
-    { figure, run: () => bed.server.command("memoryBroadcast", enough) },
-    { figure, line: LOOP, run: () => bed.server.command("memoryLoop", enough) },
+    { figure: broadcasts, run: () => bed.server.command("memoryBroadcast", enough) },
+    { figure: broadcasts, line: LOOP, run: () => bed.server.command("memoryLoop", enough) },
     {
-      figure: "echo of 60 clients, the others idle, per message, without the system",
+      figure: `echo of 60 clients, the others idle, per message${suffix}`,
       run: () => bed.server.command("memoryEcho", { times: 100, active: 60 }),
     },
-    { figure: "fetchSockets, per socket, without the system", run: fetchSockets(bed, count) },
-    {
-      figure: "fetchSockets, per socket, without the system",
-      line: LIST,
-      run: () => bed.server.command("memoryList", { times: Math.ceil(200_000 / count) }),
-    },
+    { figure: found, run: fetchSockets(bed, count) },
+    { figure: found, line: LIST, run: () => bed.server.command("memoryList", { times: Math.ceil(200_000 / count) }) },
   ];
 }
 
