@@ -47,7 +47,7 @@ export default tseslint.config(
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_", caughtErrors: "none" }],
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
       // Loaded when first needed: most programs never do, and loading is most of the time that a start takes.
-      "@typescript-eslint/no-require-imports": ["error", { allow: ["^accepts$", "^cookie$", "^cors$"] }],
+      "@typescript-eslint/no-require-imports": ["error", { allow: ["^negotiator$", "^cookie$", "^cors$"] }],
       "no-restricted-exports": ["error", { restrictDefaultExports: { direct: true, named: true, defaultFrom: true } }],
     },
   },

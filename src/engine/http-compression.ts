@@ -1,4 +1,4 @@
-import type accepts from "accepts";
+import type Negotiator from "negotiator";
 import { createDeflate, createGzip, deflate, gzip, type ZlibOptions } from "node:zlib";
 import type { EngineRequest } from "./host";
 
@@ -20,9 +20,8 @@ export class Compression {
   /** The encoding for this body and this peer; null to leave it as it is. */
   choose(request: EngineRequest, body: string | Buffer): Encoding | null {
     if (request.headers["accept-encoding"] === undefined || Buffer.byteLength(body) < this.thresholdBytes) return null;
-    const accept = require("accepts") as typeof accepts; // with its table of media types: loaded when first needed
-    const best = accept(request).encodings(["gzip", "deflate"]);
-    return best === "gzip" || best === "deflate" ? best : null;
+    const Preferences = require("negotiator") as typeof Negotiator; // loaded when first needed
+    return (new Preferences(request).encoding(["gzip", "deflate"]) as Encoding | undefined) ?? null;
   }
 
   compress(encoding: Encoding, body: string | Buffer, done: (error: Error | null, compressed: Buffer) => void): void {

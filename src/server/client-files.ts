@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, constants, deflate, gzip } from "node:zlib";
-import type accepts from "accepts";
+import type Negotiator from "negotiator";
 
 /*
  * The browser bundles under the path: the distribution files of the package `socket.io-client`, byte for byte.
@@ -187,9 +187,8 @@ const compressors: Record<Encoding, (bytes: Buffer) => Promise<Buffer>> = {
 
 function chooseEncoding(request: FileRequest): Encoding | null {
   if (request.headers["accept-encoding"] === undefined) return null;
-  const accept = require("accepts") as typeof accepts; // with its table of media types: loaded when first needed
-  const chosen = accept(request as IncomingMessage).encodings(ENCODINGS);
-  return ENCODINGS.includes(chosen as Encoding) ? (chosen as Encoding) : null;
+  const Preferences = require("negotiator") as typeof Negotiator; // loaded when first needed
+  return (new Preferences(request).encoding(ENCODINGS) as Encoding | undefined) ?? null;
 }
 
 // The files
