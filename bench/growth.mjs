@@ -14,6 +14,7 @@ import { describeMachine, number, RESULTS } from "./lib/report.mjs";
 import { chooseServers, installRivals, SERVERS } from "./lib/servers.mjs";
 import { median } from "./lib/stats.mjs";
 import { lineCharts } from "./lib/svg.mjs";
+import { checkGrowth, describeTargets, FLAT, FLAT_FROM, summariseTargets, worstOf } from "./lib/targets.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -33,13 +34,13 @@ const numbers = (text) => text.split(",").map(Number);
 const serverCore = values["server-core"];
 const loadCores = values["load-cores"].split(",");
 const names = chooseServers(values.servers);
-const overHttp2 = names.filter((name) => name.startsWith("roomcast") && SERVERS[name].host === "node"); // others serve no WebSocket there
+const isOurs = (name) => name.startsWith("roomcast");
+const overHttp2 = names.filter((name) => isOurs(name) && SERVERS[name].host === "node"); // others serve no WebSocket there
 const addresses = Array.from({ length: 16 }, (_, i) => `127.0.0.${i + 1}`);
 const onApi = names.filter((name) => SERVERS[name].kind === "api");
 const LOOP = "a loop of socket.write";
 const LIST = "a list made by a loop";
-const FLAT = 0.2;
-const FLAT_FROM = 1000;
+const MAPS = "Maps of Sets";
 
 installRivals({ uws: names.some((name) => SERVERS[name].host === "uws") });
 const machine = describeMachine({ version: process.version, serverCore, loadCores });
@@ -83,7 +84,9 @@ async function growthCurves() {
     for (const panel of own) printPanel(panel);
     panels.push(...own);
   }
-  if (values.write) writeGrowth(panels, limit);
+  const targets = checkGrowth(panels);
+  for (const line of summariseTargets(targets)) console.log(line);
+  if (values.write) writeGrowth(panels, targets, limit);
 }
 
 /**
@@ -105,7 +108,7 @@ async function takeTurns({ steps, takers, host, prepare }) {
         const server = await startServer(SERVERS[name], { core: serverCore, host });
         const bed = new Bed(server, await Load.start({ cores: loadCores }), { warmupMs: Number(values.warmup) });
         beds.push({ bed, step, works: [] });
-        for (const work of await prepare(bed, step, SERVERS[name])) {
+        for (const work of await prepare(bed, step, name)) {
           if (work.value !== undefined) add({ line: name, ...work }, step, work.value);
           else beds.at(-1).works.push(work);
         }
@@ -167,13 +170,18 @@ async function openIdle(bed, count, options, suffix = "") {
   ];
 }
 
-async function connections(bed, count, { kind }) {
+function list(bed, count) {
+  return async () => ({ units: (await bed.server.command("listSockets", { times: Math.ceil(200_000 / count) })).found });
+}
+
+async function connections(bed, count, name) {
   const works = [
     ...(await openIdle(bed, count, { addresses })),
     { figure: "broadcast of 64 B, per recipient", run: broadcast(bed, count) },
     { figure: "echo of 60 clients, the others idle, per message", run: echo(bed) },
   ];
-  if (kind === "api") works.push({ figure: "fetchSockets, per socket", run: fetchSockets(bed, count) });
+  if (SERVERS[name].kind === "api") works.push({ figure: "fetchSockets, per socket", run: fetchSockets(bed, count) });
+  if (isOurs(name)) works.push({ figure: "fetchSockets, per socket", line: LIST, run: list(bed, count) });
   return works;
 }
 
@@ -184,38 +192,54 @@ async function streams(bed, count) {
     { figure: `broadcast of 64 B, per recipient${suffix}`, run: broadcast(bed, count) },
     { figure: `echo of 60 clients, the others idle, per message${suffix}`, run: echo(bed) },
     { figure: `fetchSockets, per socket${suffix}`, run: fetchSockets(bed, count) },
+    { figure: `fetchSockets, per socket${suffix}`, line: LIST, run: list(bed, count) },
   ];
 }
 
-async function clientsInMemory(bed, count) {
+async function clientsInMemory(bed, count, name) {
   await bed.server.command("memoryOpen", count);
   await bed.server.command("settle");
   const suffix = ", without the system";
   const broadcasts = `broadcast of 64 B, per recipient${suffix}`;
   const enough = { times: Math.max(2, Math.ceil(60_000 / count)), bytes: 64 };
   const found = `fetchSockets, per socket${suffix}`;
-  return [
+  const works = [
     { figure: broadcasts, run: () => bed.server.command("memoryBroadcast", enough) },
-    { figure: broadcasts, line: LOOP, run: () => bed.server.command("memoryLoop", enough) },
     {
       figure: `echo of 60 clients, the others idle, per message${suffix}`,
       run: () => bed.server.command("memoryEcho", { times: 100, active: 60 }),
     },
     { figure: found, run: fetchSockets(bed, count) },
-    { figure: found, line: LIST, run: () => bed.server.command("memoryList", { times: Math.ceil(200_000 / count) }) },
   ];
+  if (isOurs(name))
+    works.push(
+      { figure: broadcasts, line: LOOP, run: () => bed.server.command("memoryLoop", enough) },
+      { figure: found, line: LIST, run: list(bed, count) },
+    );
+  return works;
 }
 
-async function rooms(bed, count) {
+async function rooms(bed, count, name) {
   await bed.open(1000, { addresses });
   await bed.server.command("fillRooms", { rooms: count });
-  /** Microseconds of joins or leaves, which the server itself takes. */
+  const works = [
+    { figure: "event to a room of 5, per recipient", run: () => bed.server.command("emitToRooms", { rooms: count, times: 2000 }) },
+    ...visits(bed, count, "visitRooms"),
+  ];
+  if (isOurs(name)) {
+    await bed.server.command("fillMaps", { rooms: count });
+    works.push(...visits(bed, count, "visitMaps").map((work) => ({ ...work, line: MAPS })));
+  }
+  return works;
+}
+
+/** Joins and leaves, whose microseconds the server itself takes. */
+function visits(bed, count, command) {
   const visit = (key) => async () => {
-    const visits = await bed.server.command("visitRooms", { rooms: count, times: 40 });
-    return { units: visits.operations, user: visits[key], system: 0 };
+    const sums = await bed.server.command(command, { rooms: count, times: 40 });
+    return { units: sums.operations, user: sums[key], system: 0 };
   };
   return [
-    { figure: "event to a room of 5, per recipient", run: () => bed.server.command("emitToRooms", { rooms: count, times: 2000 }) },
     { figure: "join of a room of 5", isTimed: true, run: visit("join") },
     { figure: "leave of a room of 6", isTimed: true, run: visit("leave") },
   ];
@@ -243,10 +267,10 @@ function growthOf(steps) {
   return above.map(([step, list]) => [step, median(list.map((value, turn) => value / from[turn])) - 1]);
 }
 
-/** Whether a line stays within 20 % of its value at 1,000, above that. Lower is no fault. */
+/** What a line says of its growth. Lower is no fault. */
 function verdict({ xTitle }, { growth }) {
   if (growth.length === 0) return "";
-  const worst = Math.max(...growth.map(([, value]) => value));
+  const worst = worstOf(growth);
   const range = `from ${FLAT_FROM} to ${growth.at(-1)[0]} ${xTitle}`;
   return worst <= FLAT ? `flat (at most ${percent(worst)}) ${range}` : `grows by ${percent(worst)} ${range}`;
 }
@@ -277,7 +301,7 @@ function tableOf(panel) {
   ];
 }
 
-function writeGrowth(panels, limit) {
+function writeGrowth(panels, targets, limit) {
   mkdirSync(RESULTS, { recursive: true });
   const name = `growth-node-${process.version.slice(1).split(".")[0]}`;
   const text = [
@@ -293,10 +317,16 @@ function writeGrowth(panels, limit) {
     `![Growth](${name}.svg)`,
     "",
     ...panels.flatMap(tableOf),
+    "## Targets",
+    "",
+    `${summariseTargets(targets)[0]}.`,
+    "",
+    ...describeTargets(targets),
   ];
   writeFileSync(join(RESULTS, `${name}.md`), text.join("\n"));
+  writeFileSync(join(RESULTS, `${name}.json`), JSON.stringify({ machine, panels }, null, 1) + "\n");
   writeFileSync(join(RESULTS, `${name}.svg`), lineCharts({ title: `Growth, Node.js ${process.version}`, panels }));
-  console.log(`\nwritten: bench/results/${name}.md, .svg`);
+  console.log(`\nwritten: bench/results/${name}.md, .svg, .json`);
 }
 
 async function idleClients(wanted) {

@@ -2,12 +2,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { RESULTS } from "./lib/report.mjs";
-import { checkTargets, describeTargets, summariseTargets } from "./lib/targets.mjs";
+import { checkGrowth, checkTargets, describeTargets, summariseTargets } from "./lib/targets.mjs";
 
-for (const file of readdirSync(RESULTS).filter((name) => /^node-\d+\.json$/.test(name))) {
-  const { machine, rows } = JSON.parse(readFileSync(join(RESULTS, file), "utf8"));
-  const tables = checkTargets(rows);
+for (const file of readdirSync(RESULTS).filter((name) => name.endsWith(".json"))) {
+  const { machine, rows, panels } = JSON.parse(readFileSync(join(RESULTS, file), "utf8"));
+  const tables = rows === undefined ? checkGrowth(panels) : checkTargets(rows);
   const [summary, ...missed] = summariseTargets(tables);
-  console.log([`## Node.js ${machine.version}`, "", ...describeTargets(tables), summary, ...missed, ""].join("\n"));
+  console.log(
+    [`## Node.js ${machine.version}${rows === undefined ? ", growth" : ""}`, "", ...describeTargets(tables), summary, ...missed, ""].join(
+      "\n",
+    ),
+  );
   if (missed.length > 0) process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-// What the figures have to reach: against socket.io, on uWebSockets.js, and beside servers written by hand.
+// What the figures have to reach: against socket.io, on uWebSockets.js, beside servers written by hand, and as clients and rooms grow.
 import { SERVERS } from "./servers.mjs";
 import { ratioOf } from "./stats.mjs";
 
@@ -82,6 +82,33 @@ export function checkTargets(rows) {
   return tables.filter(({ lines }) => lines.length > 0);
 }
 
+/** What a unit costs with more clients or rooms than `FLAT_FROM` may be greater by this share … */
+export const FLAT = 0.2;
+export const FLAT_FROM = 1000;
+
+/**
+ * … or as much greater as that of a loop in the same process which does nothing but what cannot be left out.
+ * @param panels  `{ title, xTitle, lines: [{ name, title, growth: [[step, share], …] }] }`; lines that are no server's are such loops
+ * @returns a table as those of `checkTargets`
+ */
+export function checkGrowth(panels) {
+  const lines = panels.flatMap(({ title, xTitle, lines }) => {
+    const own = lines.find(({ name }) => name === "roomcast");
+    if (own === undefined || own.growth.length === 0) return [];
+    const floor = lines.find(({ name }) => !(name in SERVERS));
+    const floorsWorst = floor === undefined ? 0 : worstOf(floor.growth);
+    const value = worstOf(own.growth);
+    const isSteep = floorsWorst > FLAT;
+    const scenario = `${title}, to ${own.growth.at(-1)[0]} ${xTitle}${isSteep ? `; so does ${floor.title}` : ""}`;
+    return [{ scenario, value, must: isSteep ? floorsWorst : FLAT }];
+  });
+  for (const line of lines) line.verdict = line.value <= line.must ? "must" : "missed";
+  return lines.length === 0 ? [] : [{ title: `Growth of roomcast from ${FLAT_FROM} on, as a share, at most`, lines }];
+}
+
+/** The greatest growth of a line. */
+export const worstOf = (growth) => Math.max(...growth.map(([, share]) => share));
+
 /** The tables in Markdown. */
 export function describeTargets(tables) {
   return tables.flatMap(({ title, lines }) => {
@@ -93,7 +120,7 @@ export function describeTargets(tables) {
       `|---|--:|--:|${hasGoals ? "--:|" : ""}---|`,
       ...lines.map(
         ({ scenario, value, must, goal, verdict }) =>
-          `| ${scenario} | ${value.toFixed(2)} | ${must} |${hasGoals ? ` ${goal} |` : ""} ${verdict === "missed" ? "**missed**" : verdict === "goal" ? "goal" : "reached"} |`,
+          `| ${scenario} | ${value.toFixed(2)} | ${rounded(must)} |${hasGoals ? ` ${goal} |` : ""} ${verdict === "missed" ? "**missed**" : verdict === "goal" ? "goal" : "reached"} |`,
       ),
       "",
     ];
@@ -107,6 +134,10 @@ export function summariseTargets(tables) {
   const missed = lines.filter(({ verdict }) => verdict === "missed");
   return [
     `targets: ${lines.length - missed.length} of ${lines.length} reached`,
-    ...missed.map(({ title, scenario, value, must }) => `  missed: ${scenario}: ${value.toFixed(2)}, must ${must} (${title})`),
+    ...missed.map(({ title, scenario, value, must }) => `  missed: ${scenario}: ${value.toFixed(2)}, must ${rounded(must)} (${title})`),
   ];
+}
+
+function rounded(value) {
+  return Number(value.toFixed(2));
 }

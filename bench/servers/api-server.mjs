@@ -75,6 +75,64 @@ const cpuNow = () => {
   return user + system;
 };
 
+const api = {
+  join: (socket, room) => socket.join(room),
+  leave: (socket, room) => socket.leave(room),
+};
+
+/** What no server can do without: rooms in Maps of Sets. */
+const maps = {
+  members: new Map(),
+  joined: new Map(),
+  join({ id }, room) {
+    addTo(maps.members, room, id);
+    addTo(maps.joined, id, room);
+  },
+  leave({ id }, room) {
+    deleteFrom(maps.members, room, id);
+    deleteFrom(maps.joined, id, room);
+  },
+};
+
+function addTo(sets, key, value) {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([value]));
+  else set.add(value);
+}
+
+function deleteFrom(sets, key, value) {
+  const set = sets.get(key);
+  set.delete(value);
+  if (set.size === 0) sets.delete(key);
+}
+
+/** Has five clients join each of `rooms` rooms. */
+function fill(rooms, { join }) {
+  const all = sockets();
+  for (let room = 0; room < rooms; room++) for (let i = 0; i < 5; i++) join(all[(room * 5 + i) % all.length], `set${room}`);
+}
+
+/** Has each client join one of those rooms, whose member it isn't, then leave it; `times` over. */
+function visit(rooms, times, { join, leave }) {
+  const visits = [];
+  const all = sockets();
+  for (const [index, socket] of all.entries()) {
+    const room = (index * 7 + 3) % rooms;
+    const place = (((index - room * 5) % all.length) + all.length) % all.length; // by which `fill` chose its members
+    if (place >= 5) visits.push({ socket, room: `set${room}` });
+  }
+  const sums = { join: 0, leave: 0, operations: visits.length * times };
+  for (let i = 0; i < times; i++) {
+    const start = cpuNow();
+    for (const { socket, room } of visits) join(socket, room);
+    const middle = cpuNow();
+    for (const { socket, room } of visits) leave(socket, room);
+    sums.join += middle - start;
+    sums.leave += cpuNow() - middle;
+  }
+  return sums;
+}
+
 control({
   broadcast: (payload, room) => (room === undefined ? io : io.to(room)).emit("item", payload),
   assign(rooms) {
@@ -87,6 +145,19 @@ control({
   async fetchSockets({ times }) {
     let found = 0;
     for (let i = 0; i < times; i++) found += (await io.fetchSockets()).length;
+    return { found };
+  },
+  /** What no server can do without: each socket is looked at and put on a list. */
+  listSockets({ times }) {
+    const all = sockets();
+    let found = 0;
+    for (let i = 0; i < times; i++) {
+      const list = new Array(all.length);
+      let count = 0;
+      for (const socket of all) if (socket.connected) list[count++] = socket;
+      list.length = count;
+      found += list.length;
+    }
     return { found };
   },
   /** Every client joins `perSocket` of 1,000 rooms, one call each, then leaves them; `times` over. */
@@ -111,31 +182,11 @@ control({
       socket.join(Array.from({ length: perSocket }, (_, r) => names[(index * 7 + r) % total]));
   },
   /** Makes `rooms` rooms named `set<n>` with five members each. */
-  fillRooms({ rooms }) {
-    const all = sockets();
-    for (let room = 0; room < rooms; room++) for (let i = 0; i < 5; i++) all[(room * 5 + i) % all.length].join(`set${room}`);
-  },
+  fillRooms: ({ rooms }) => fill(rooms, api),
   /** Clients join and leave one of those rooms each, whose members they are not. */
-  visitRooms({ rooms, times }) {
-    const visits = [];
-    const all = sockets();
-    for (const [index, socket] of all.entries()) {
-      const room = (index * 7 + 3) % rooms;
-      const place = (((index - room * 5) % all.length) + all.length) % all.length; // by which `fillRooms` chose its members
-      if (place >= 5) visits.push({ socket, room: `set${room}` });
-    }
-    let join = 0;
-    let leave = 0;
-    for (let i = 0; i < times; i++) {
-      const start = cpuNow();
-      for (const { socket, room } of visits) socket.join(room);
-      const middle = cpuNow();
-      for (const { socket, room } of visits) socket.leave(room);
-      join += middle - start;
-      leave += cpuNow() - middle;
-    }
-    return { join, leave, operations: visits.length * times };
-  },
+  visitRooms: ({ rooms, times }) => visit(rooms, times, api),
+  fillMaps: ({ rooms }) => fill(rooms, maps),
+  visitMaps: ({ rooms, times }) => visit(rooms, times, maps),
   /** One event per tick to one of those rooms after the other. */
   async emitToRooms({ rooms, times }) {
     for (let i = 0; i < times; i++) {

@@ -102,19 +102,6 @@ export function memoryClients(httpServer, tally, broadcast) {
       return { units: times * clients.length };
     },
 
-    /** What no server can do without: each socket is looked at and put on a list. */
-    memoryList({ times }) {
-      let units = 0;
-      for (let i = 0; i < times; i++) {
-        const list = new Array(clients.length);
-        let found = 0;
-        for (const client of clients) if (client.bytesWritten > 0) list[found++] = client;
-        list.length = found;
-        units += list.length;
-      }
-      return { units };
-    },
-
     /** The first `active` clients send one event each and get its answer, `times` over. */
     async memoryEcho({ times, active }) {
       for (let i = 0; i < times; i++) {
