@@ -9,6 +9,7 @@ import { forEachInTurn } from "./each-in-turn";
 import { emitLocally } from "./emit-locally";
 import type { DefaultEventsMap, EventNamesWithoutAck, EventParams, EventsMap } from "./events";
 import type { ListenerErrorContext } from "./listener-errors";
+import { MemoryAdapter } from "./memory-adapter";
 import { SERVER_RESERVED_EVENTS } from "./reserved-events";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
@@ -161,6 +162,7 @@ export class Namespace<
     const { id } = socket;
     if (this.sockets.get(id) === socket) this.sockets.delete(id);
     else if (this._preConnectSockets.get(id) === socket) this._preConnectSockets.delete(id);
+    if (this.adapter instanceof MemoryAdapter) this.adapter._release(id);
     this._removeIfEmpty();
   }
 

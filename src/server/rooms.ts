@@ -75,7 +75,7 @@ export class Room implements Group {
 /** One socket that joined rooms. */
 export class Member {
   readonly id: SocketId;
-  /** The socket, kept once it was found connected and is one of ours. */
+  /** The socket, if it is one of ours: kept from when it was first found in its namespace until it leaves that. */
   socket: LocalSocket | null;
   /** Epoch of the last selection that chose or excluded this member. */
   mark: number;
@@ -238,6 +238,15 @@ export class RoomIndex implements Group {
     this.members.delete(id);
     this.version++;
     this.sidsView?.delete(id);
+  }
+
+  /** A member's socket is gone; mostly the member went before it. */
+  release(id: SocketId): void {
+    const member = this.members.get(id);
+    if (member === undefined || member.socket === null) return;
+    member.socket = null;
+    this.version++;
+    for (const room of member.rooms) room.version++;
   }
 
   /**

@@ -153,6 +153,25 @@ test("tells them apart also where a tool has replaced the method of the base cla
   assert.deepEqual([remote.id, remote.rooms, typeof remote.emit], ["remote", new Set(["a"]), "function"]);
 });
 
+test("reaches nobody who has left, whatever an adapter keeps of him [ADP-31]", async (t) => {
+  const server = await crowd(t, 3);
+  const { io, clients, sockets } = server;
+  const { adapter } = io.of("/");
+  for (const socket of sockets) socket.join("a");
+  assert.equal(await reached(server, () => io.to("a").emit("e")), "012");
+  adapter.on("leave-room", (room, id) => {
+    if (id !== sockets[0].id || room !== "a") return;
+    sockets[0].join("b"); // once more while it leaves
+    io.to("b").emit("e");
+  });
+  sockets[0].disconnect();
+  adapter.delAll = () => {};
+  sockets[1].disconnect();
+  for (const target of [io, io.to("a"), io.to(["a", "b"]), io.except("c")]) assert.deepEqual(await target.fetchSockets(), [sockets[2]]);
+  assert.deepEqual(await io.to("b").fetchSockets(), []);
+  assert.equal(await reached({ clients: [clients[2]], sockets: [sockets[2]] }, () => io.to(["a", "b"]).emit("e")), "0");
+});
+
 test("writes JSON once per broadcast, whatever the number of recipients [BRO-11]", async (t) => {
   const counts = [];
   for (const size of [1, 4]) {
