@@ -2,7 +2,7 @@
 // and take short turns, so that small and large meet the same machine. Servers come one after the other. Clients over real connections
 // come from several loopback addresses; how many there can be is decided by the number of files a process may open, which is said.
 // WebSockets over HTTP/2, many to a connection, and clients in the server's memory (servers/memory-clients.mjs) know no such limit.
-//   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--turns 12] [--warmup 3000] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
+//   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--rounds 3] [--turns 4] [--warmup 3000] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
 //   node bench/growth.mjs --idle 100000 [--servers roomcast]       memory of so many idle clients
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -19,7 +19,8 @@ import { checkGrowth, describeTargets, FLAT, FLAT_FROM, summariseTargets, worstO
 const { values } = parseArgs({
   options: {
     servers: { type: "string", default: "roomcast,socket.io,preframed" },
-    turns: { type: "string", default: "12" },
+    rounds: { type: "string", default: "3" },
+    turns: { type: "string", default: "4" }, // in each round
     clients: { type: "string", default: "100,300,1000,3000,10000,20000,50000" },
     rooms: { type: "string", default: "1,10,100,1000,10000" },
     only: { type: "string", default: "" },
@@ -34,8 +35,8 @@ const numbers = (text) => text.split(",").map(Number);
 const serverCore = values["server-core"];
 const loadCores = values["load-cores"].split(",");
 const names = chooseServers(values.servers);
-const isOurs = (name) => name.startsWith("roomcast");
-const overHttp2 = names.filter((name) => isOurs(name) && SERVERS[name].host === "node"); // others serve no WebSocket there
+const FLOORED = "roomcast"; // in whose processes the loops are measured that do nothing but what cannot be left out
+const overHttp2 = names.filter((name) => name.startsWith("roomcast") && SERVERS[name].host === "node"); // others serve no WebSocket there
 const addresses = Array.from({ length: 16 }, (_, i) => `127.0.0.${i + 1}`);
 const onApi = names.filter((name) => SERVERS[name].kind === "api");
 const LOOP = "a loop of socket.write";
@@ -90,7 +91,7 @@ async function growthCurves() {
 }
 
 /**
- * Has each server's sizes take turns.
+ * Has each server's sizes take turns, in each round with processes of their own: one and the same program differs by a tenth from process to process.
  * @returns `{ [figure]: { unit, byLine: { [line]: Map<step, values of the turns> } } }`
  */
 async function takeTurns({ steps, takers, host, prepare }) {
@@ -101,32 +102,37 @@ async function takeTurns({ steps, takers, host, prepare }) {
     if (!points.has(step)) points.set(step, []);
     points.get(step).push(value);
   };
-  for (const name of takers) {
-    const beds = [];
-    try {
-      for (const step of steps) {
-        const server = await startServer(SERVERS[name], { core: serverCore, host });
-        const bed = new Bed(server, await Load.start({ cores: loadCores }), { warmupMs: Number(values.warmup) });
-        beds.push({ bed, step, works: [] });
-        for (const work of await prepare(bed, step, name)) {
-          if (work.value !== undefined) add({ line: name, ...work }, step, work.value);
-          else beds.at(-1).works.push(work);
-        }
-        for (const { run } of beds.at(-1).works) await bed.warmUp(run);
-      }
-      for (let turn = 0; turn < Number(values.turns); turn++) {
-        for (const { bed, step, works } of turn % 2 === 0 ? beds : beds.toReversed()) {
-          for (const work of works) {
-            const { units, user, system } = work.isTimed ? await work.run() : await bed.measure(() => forAWhile(work.run));
-            add({ line: name, ...work }, step, (user + system) / units);
-          }
-        }
-      }
-    } finally {
-      for (const { bed } of beds) await Promise.all([bed.load.stop(), bed.server.stop()]);
-    }
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const name of takers)
+      await takeRound(name, { steps, host, prepare, add: (work, step, value) => add({ line: name, ...work }, step, value) });
   }
   return figures;
+}
+
+async function takeRound(name, { steps, host, prepare, add }) {
+  const beds = [];
+  try {
+    for (const step of steps) {
+      const server = await startServer(SERVERS[name], { core: serverCore, host });
+      const bed = new Bed(server, await Load.start({ cores: loadCores }), { warmupMs: Number(values.warmup) });
+      beds.push({ bed, step, works: [] });
+      for (const work of await prepare(bed, step, name)) {
+        if (work.value !== undefined) add(work, step, work.value);
+        else beds.at(-1).works.push(work);
+      }
+      for (const { run } of beds.at(-1).works) await bed.warmUp(run);
+    }
+    for (let turn = 0; turn < Number(values.turns); turn++) {
+      for (const { bed, step, works } of turn % 2 === 0 ? beds : beds.toReversed()) {
+        for (const work of works) {
+          const { units, user, system } = work.isTimed ? await work.run() : await bed.measure(() => forAWhile(work.run));
+          add(work, step, (user + system) / units);
+        }
+      }
+    }
+  } finally {
+    for (const { bed } of beds) await Promise.all([bed.load.stop(), bed.server.stop()]);
+  }
 }
 
 /** Repeats work that is short: whoever comes after another server finds the processor's caches full of that one's things. */
@@ -181,7 +187,7 @@ async function connections(bed, count, name) {
     { figure: "echo of 60 clients, the others idle, per message", run: echo(bed) },
   ];
   if (SERVERS[name].kind === "api") works.push({ figure: "fetchSockets, per socket", run: fetchSockets(bed, count) });
-  if (isOurs(name)) works.push({ figure: "fetchSockets, per socket", line: LIST, run: list(bed, count) });
+  if (name === FLOORED) works.push({ figure: "fetchSockets, per socket", line: LIST, run: list(bed, count) });
   return works;
 }
 
@@ -211,7 +217,7 @@ async function clientsInMemory(bed, count, name) {
     },
     { figure: found, run: fetchSockets(bed, count) },
   ];
-  if (isOurs(name))
+  if (name === FLOORED)
     works.push(
       { figure: broadcasts, line: LOOP, run: () => bed.server.command("memoryLoop", enough) },
       { figure: found, line: LIST, run: list(bed, count) },
@@ -226,7 +232,7 @@ async function rooms(bed, count, name) {
     { figure: "event to a room of 5, per recipient", run: () => bed.server.command("emitToRooms", { rooms: count, times: 2000 }) },
     ...visits(bed, count, "visitRooms"),
   ];
-  if (isOurs(name)) {
+  if (name === FLOORED) {
     await bed.server.command("fillMaps", { rooms: count });
     works.push(...visits(bed, count, "visitMaps").map((work) => ({ ...work, line: MAPS })));
   }
@@ -246,17 +252,22 @@ function visits(bed, count, command) {
 }
 
 function panelsOf({ xTitle }, figures) {
-  return Object.entries(figures).map(([title, { unit, byLine }]) => ({
-    title,
-    unit,
-    xTitle,
-    lines: Object.entries(byLine).map(([name, steps]) => ({
+  return Object.entries(figures).map(([title, { unit, byLine }]) => {
+    const [floorName, floor] = Object.entries(byLine).find(([name]) => !(name in SERVERS)) ?? [];
+    const lines = Object.entries(byLine).map(([name, steps]) => ({
       name,
       title: SERVERS[name]?.title ?? name,
       points: [...steps].map(([step, list]) => [step, median(list)]),
       growth: growthOf(steps),
-    })),
-  }));
+      ...(name === FLOORED && floor !== undefined && { floorName, growthBesideFloor: growthOf(perTurn(steps, floor)) }),
+    }));
+    return { title, unit, xTitle, lines };
+  });
+}
+
+/** How many times as much as the floor each turn took. */
+function perTurn(steps, floor) {
+  return new Map([...steps].map(([step, list]) => [step, list.map((value, turn) => value / floor.get(step)[turn])]));
 }
 
 /** How much more each step above 1,000 costs than that one in the same turn: the middle of all turns. */
@@ -268,11 +279,13 @@ function growthOf(steps) {
 }
 
 /** What a line says of its growth. Lower is no fault. */
-function verdict({ xTitle }, { growth }) {
+function verdict({ xTitle }, { growth, growthBesideFloor, floorName }) {
   if (growth.length === 0) return "";
   const worst = worstOf(growth);
   const range = `from ${FLAT_FROM} to ${growth.at(-1)[0]} ${xTitle}`;
-  return worst <= FLAT ? `flat (at most ${percent(worst)}) ${range}` : `grows by ${percent(worst)} ${range}`;
+  if (worst <= FLAT) return `flat (at most ${percent(worst)}) ${range}`;
+  const beside = growthBesideFloor === undefined ? "" : `; by ${percent(worstOf(growthBesideFloor))} beside ${floorName}`;
+  return `grows by ${percent(worst)} ${range}${beside}`;
 }
 
 function percent(share) {
@@ -309,7 +322,7 @@ function writeGrowth(panels, targets, limit) {
     "",
     `${machine.kind}; ${machine.pinned}; loopback; ${Object.entries(machine.versions)
       .map(([pack, version]) => `${pack} ${version}`)
-      .join(", ")}; ${machine.date}. Medians of ${values.turns} turns.`,
+      .join(", ")}; ${machine.date}. Medians of ${values.rounds} rounds of ${values.turns} turns.`,
     "Growth is the middle of what each turn found, compared with that of 1000 in the same turn.",
     `A figure in µs is the server's CPU time (user + system) per unit. One process could open ${limit} connections here (limit of open files);`,
     "“without the system” are clients in the server's own memory. What it means: [docs/performance.md](../../docs/performance.md).",
