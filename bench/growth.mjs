@@ -75,7 +75,7 @@ async function growthCurves() {
       host: "http2",
       prepare: streams,
     },
-    { title: "in memory", xTitle: "clients", steps: sizes, takers: onApi, prepare: clientsInMemory },
+    { title: "in memory", xTitle: "clients", steps: sizes, takers: onApi, prepare: clientsInMemory, isReal: false },
     { title: "rooms", xTitle: "rooms", steps: roomCounts, takers: onApi, prepare: rooms },
   ].filter(({ title }) => title.includes(values.only));
   const panels = [];
@@ -251,7 +251,7 @@ function visits(bed, count, command) {
   ];
 }
 
-function panelsOf({ xTitle }, figures) {
+function panelsOf({ xTitle, isReal = true }, figures) {
   return Object.entries(figures).map(([title, { unit, byLine }]) => {
     const [floorName, floor] = Object.entries(byLine).find(([name]) => !(name in SERVERS)) ?? [];
     const lines = Object.entries(byLine).map(([name, steps]) => ({
@@ -261,7 +261,7 @@ function panelsOf({ xTitle }, figures) {
       growth: growthOf(steps),
       ...(name === FLOORED && floor !== undefined && { floorName, growthBesideFloor: growthOf(perTurn(steps, floor)) }),
     }));
-    return { title, unit, xTitle, lines };
+    return { title, unit, xTitle, isReal, lines };
   });
 }
 

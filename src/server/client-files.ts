@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, readFileSync } from "node:fs";
 import type { IncomingHttpHeaders } from "node:http";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -209,7 +208,7 @@ class Bundle {
     const key = encoding === null ? name : `${name} ${encoding}`;
     let body = this.bodies.get(key);
     if (body === undefined) {
-      body = encoding === null ? readFile(join(this.directory, name)) : this.bytes(name, null).then(compressors[encoding]);
+      body = encoding === null ? promisify(readFile)(join(this.directory, name)) : this.bytes(name, null).then(compressors[encoding]);
       this.bodies.set(key, body);
       body.catch(() => this.bodies.delete(key)); // the next request tries again; this one is told by its own await
     }
