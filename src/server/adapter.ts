@@ -59,7 +59,6 @@ export interface LocalSocket {
   join(rooms: Room | Room[]): unknown;
   leave(room: Room): unknown;
   disconnect(close?: boolean): unknown;
-  readonly connected?: boolean;
   /** Writes one packet, already encoded, to this socket's connection; with `isVolatile` only if it can go out now. */
   _writePrepared?(frames: readonly Prepared[], isVolatile: boolean): void;
   /** The session that `_writePrepared` would write to, if nothing else would come of it. */
