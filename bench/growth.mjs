@@ -75,7 +75,7 @@ async function growthCurves() {
       host: "http2",
       prepare: streams,
     },
-    { title: "in memory", xTitle: "clients", steps: sizes, takers: onApi, prepare: clientsInMemory, isReal: false },
+    { title: "in memory", xTitle: "clients", steps: sizes, takers: onApi, prepare: clientsInMemory },
     { title: "rooms", xTitle: "rooms", steps: roomCounts, takers: onApi, prepare: rooms },
   ].filter(({ title }) => title.includes(values.only));
   const panels = [];
@@ -144,8 +144,9 @@ async function forAWhile(run) {
   return { units };
 }
 
-function fetchSockets(bed, count) {
-  return async () => ({ units: (await bed.server.command("fetchSockets", { times: Math.ceil(200_000 / count) })).found });
+/** @param command  `fetchSockets`, or `listSockets`, the loop beside it */
+function find(bed, count, command) {
+  return async () => ({ units: (await bed.server.command(command, { times: Math.ceil(200_000 / count) })).found });
 }
 
 function broadcast(bed, count) {
@@ -176,18 +177,14 @@ async function openIdle(bed, count, options, suffix = "") {
   ];
 }
 
-function list(bed, count) {
-  return async () => ({ units: (await bed.server.command("listSockets", { times: Math.ceil(200_000 / count) })).found });
-}
-
 async function connections(bed, count, name) {
   const works = [
     ...(await openIdle(bed, count, { addresses })),
     { figure: "broadcast of 64 B, per recipient", run: broadcast(bed, count) },
     { figure: "echo of 60 clients, the others idle, per message", run: echo(bed) },
   ];
-  if (SERVERS[name].kind === "api") works.push({ figure: "fetchSockets, per socket", run: fetchSockets(bed, count) });
-  if (name === FLOORED) works.push({ figure: "fetchSockets, per socket", line: LIST, run: list(bed, count) });
+  if (SERVERS[name].kind === "api") works.push({ figure: "fetchSockets, per socket", run: find(bed, count, "fetchSockets") });
+  if (name === FLOORED) works.push({ figure: "fetchSockets, per socket", line: LIST, run: find(bed, count, "listSockets") });
   return works;
 }
 
@@ -197,8 +194,8 @@ async function streams(bed, count) {
     ...(await openIdle(bed, count, { transport: "http2" }, suffix)),
     { figure: `broadcast of 64 B, per recipient${suffix}`, run: broadcast(bed, count) },
     { figure: `echo of 60 clients, the others idle, per message${suffix}`, run: echo(bed) },
-    { figure: `fetchSockets, per socket${suffix}`, run: fetchSockets(bed, count) },
-    { figure: `fetchSockets, per socket${suffix}`, line: LIST, run: list(bed, count) },
+    { figure: `fetchSockets, per socket${suffix}`, run: find(bed, count, "fetchSockets") },
+    { figure: `fetchSockets, per socket${suffix}`, line: LIST, run: find(bed, count, "listSockets") },
   ];
 }
 
@@ -215,12 +212,12 @@ async function clientsInMemory(bed, count, name) {
       figure: `echo of 60 clients, the others idle, per message${suffix}`,
       run: () => bed.server.command("memoryEcho", { times: 100, active: 60 }),
     },
-    { figure: found, run: fetchSockets(bed, count) },
+    { figure: found, run: find(bed, count, "fetchSockets") },
   ];
   if (name === FLOORED)
     works.push(
       { figure: broadcasts, line: LOOP, run: () => bed.server.command("memoryLoop", enough) },
-      { figure: found, line: LIST, run: list(bed, count) },
+      { figure: found, line: LIST, run: find(bed, count, "listSockets") },
     );
   return works;
 }
@@ -251,7 +248,7 @@ function visits(bed, count, command) {
   ];
 }
 
-function panelsOf({ xTitle, isReal = true }, figures) {
+function panelsOf({ xTitle }, figures) {
   return Object.entries(figures).map(([title, { unit, byLine }]) => {
     const [floorName, floor] = Object.entries(byLine).find(([name]) => !(name in SERVERS)) ?? [];
     const lines = Object.entries(byLine).map(([name, steps]) => ({
@@ -261,7 +258,7 @@ function panelsOf({ xTitle, isReal = true }, figures) {
       growth: growthOf(steps),
       ...(name === FLOORED && floor !== undefined && { floorName, growthBesideFloor: growthOf(perTurn(steps, floor)) }),
     }));
-    return { title, unit, xTitle, isReal, lines };
+    return { title, unit, xTitle, lines };
   });
 }
 

@@ -82,18 +82,17 @@ export function checkTargets(rows) {
   return tables.filter(({ lines }) => lines.length > 0);
 }
 
-/** What a unit costs with more clients of a network, or more rooms, than `FLAT_FROM` may be greater by this share … */
+/** What a unit costs with more clients or rooms than `FLAT_FROM` may be greater by this share … */
 export const FLAT = 0.2;
 export const FLAT_FROM = 1000;
 
 /**
  * … or, where a loop that does nothing but what cannot be left out grows as well, the number of times that it is above that loop.
- * @param panels  `{ title, xTitle, isReal, lines: [{ name, growth: [[step, share], …], floorName, growthBesideFloor }] }`; the last two where there is such a loop
+ * @param panels  `{ title, xTitle, lines: [{ name, growth: [[step, share], …], floorName, growthBesideFloor }] }`; the last two where there is such a loop
  * @returns a table as those of `checkTargets`
  */
 export function checkGrowth(panels) {
-  const real = panels.filter(({ isReal }) => isReal);
-  const lines = real.flatMap(({ title, xTitle, lines }) => {
+  const lines = panels.flatMap(({ title, xTitle, lines }) => {
     const own = lines.find(({ name }) => name === "roomcast");
     if (own === undefined || own.growth.length === 0) return [];
     const scenario = `${title}, to ${own.growth.at(-1)[0]} ${xTitle}`;
