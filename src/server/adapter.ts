@@ -135,10 +135,16 @@ export class Adapter extends EventEmitter {
       if (members === undefined) {
         this.rooms.set(room, (members = new Set()));
         this.emit("create-room", room);
+        if (!this.sids.get(id)?.has(room)) {
+          this._dropIfEmpty(room, members); // a listener has made it leave
+          if (this.sids.get(id) !== joined) return;
+          continue;
+        }
       }
       if (members.has(id)) continue;
       members.add(id);
       this.emit("join-room", room, id);
+      if (this.sids.get(id) !== joined) return; // a listener has disconnected it
     }
   }
 
@@ -165,7 +171,14 @@ export class Adapter extends EventEmitter {
     const members = this.rooms.get(room);
     if (members === undefined || !members.delete(id)) return;
     this.emit("leave-room", room, id);
-    if (members.size === 0 && this.rooms.delete(room)) this.emit("delete-room", room);
+    this._dropIfEmpty(room, members);
+  }
+
+  /** @internal */
+  _dropIfEmpty(room: Room, members: ReadonlySet<SocketId>): void {
+    if (members.size > 0 || this.rooms.get(room) !== members) return;
+    this.rooms.delete(room);
+    this.emit("delete-room", room);
   }
 
   /** Gives the rooms of a socket. The set is live: not a copy. */

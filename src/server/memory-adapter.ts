@@ -2,7 +2,8 @@ import { EventEmitter } from "node:events";
 import { hasAnyListener, hasListeners } from "../support/lean-emitter";
 import { Audience } from "./audience";
 import { Adapter, type BroadcastOptions, type LocalSocket, type Room, type SocketId } from "./adapter";
-import { RoomIndex, type Member, type RoomObserver } from "./rooms";
+import type { Member } from "./room";
+import { RoomIndex, type RoomObserver } from "./rooms";
 
 /*
  * The default adapter: the sockets of one process. It chooses the receivers of a broadcast out of the index in
@@ -26,7 +27,10 @@ export class MemoryAdapter extends Adapter {
   override addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void {
     const member = this._index.enter(id);
     const observer = this._observer();
-    for (const room of rooms) this._index.join(member, room, observer);
+    for (const room of rooms) {
+      this._index.join(member, room, observer);
+      if (observer !== null && !this._index.knows(member)) return; // a listener has disconnected it
+    }
   }
 
   /**

@@ -1,5 +1,6 @@
+import type { Room as RoomName, SocketId } from "./adapter";
 import type { Audience, Group } from "./audience";
-import type { LocalSocket, Room as RoomName, SocketId } from "./adapter";
+import { Member, NO_PLACE, NOT_LISTED, Room } from "./room";
 
 /*
  * The two-way index of sockets and rooms behind `MemoryAdapter`.
@@ -22,141 +23,13 @@ export interface RoomObserver {
   onDelete(room: RoomName): void;
 }
 
-/** One room that exists, that is, has members (or is about to, while its `onCreate` runs). */
-export class Room implements Group {
-  readonly name: RoomName;
-  version: number;
-  audience: Audience | null;
-  /** Live view; `null` until asked for. */
-  ids: Set<SocketId> | null;
-  /** The members in order of joining; a Set from the second on, since many rooms never have one. */
-  private members: Member | Set<Member> | null;
-
-  constructor(name: RoomName) {
-    this.name = name;
-    this.version = 0;
-    this.audience = null;
-    this.ids = null;
-    this.members = null;
-  }
-
-  get isEmpty(): boolean {
-    return this.members === null || (this.members instanceof Set && this.members.size === 0);
-  }
-
-  /** Gives false if it was in already. */
-  add(member: Member): boolean {
-    const { members } = this;
-    if (members === member) return false;
-    this.version++;
-    if (members === null) this.members = member;
-    else if (members instanceof Set) {
-      const before = members.size;
-      return members.add(member).size > before; // cheaper than to ask first
-    } else this.members = new Set([members, member]);
-    return true;
-  }
-
-  /** Gives false if it wasn't in. */
-  delete(member: Member): boolean {
-    this.version++;
-    if (this.members === member) this.members = null;
-    else if (!(this.members instanceof Set && this.members.delete(member))) return false;
-    return true;
-  }
-
-  /** Calls `visit` for each member, in order. */
-  forEach(visit: (member: Member) => void): void {
-    if (this.members instanceof Set) this.members.forEach(visit);
-    else if (this.members !== null) visit(this.members);
-  }
-}
-
-/** One socket that joined rooms. */
-export class Member {
-  readonly id: SocketId;
-  /** The socket, if it is one of ours: kept from when it was first found in its namespace until it leaves that. */
-  socket: LocalSocket | null;
-  /** Epoch of the last selection that chose or excluded this member. */
-  mark: number;
-  /** In the room of its own id, which is the first it joined and isn't a `Room`. */
-  isInOwnRoom: boolean;
-  /** The other rooms, in the order of joining. A short list is joined, left and walked faster than a Set. */
-  private joined: Room | Room[] | Set<Room> | null;
-  /** Live view; `null` until asked for. */
-  names: Set<RoomName> | null;
-
-  constructor(id: SocketId) {
-    this.id = id;
-    this.socket = null;
-    this.mark = 0;
-    this.isInOwnRoom = false;
-    this.joined = null;
-    this.names = null;
-  }
-
-  /** The rooms but a virtual own one, in order; a copy. */
-  get rooms(): Room[] {
-    if (this.joined === null) return [];
-    return this.joined instanceof Room ? [this.joined] : [...this.joined];
-  }
-
-  get isNowhere(): boolean {
-    return this.joined === null && !this.isInOwnRoom;
-  }
-
-  /** Adds a room behind the others. */
-  push(room: Room): void {
-    const { joined } = this;
-    if (joined === null) this.joined = room;
-    else if (joined instanceof Room) this.joined = [joined, room];
-    else if (joined instanceof Set) joined.add(room);
-    else if (joined.push(room) > LIST_MAX) this.joined = new Set(joined);
-    this.names?.add(room.name);
-  }
-
-  /** Adds the room of its own id, in front of the others. */
-  unshift(room: Room): void {
-    this.isInOwnRoom = false;
-    const others = this.rooms;
-    this.joined = others.length === 0 ? room : others.length < LIST_MAX ? [room, ...others] : new Set([room, ...others]);
-  }
-
-  /** Takes a room out; false if it wasn't in. */
-  remove(room: Room): boolean {
-    const { joined } = this;
-    if (joined === room) this.joined = null;
-    else if (joined instanceof Set) {
-      if (!joined.delete(room)) return false;
-    } else if (Array.isArray(joined)) {
-      if (!takeOut(joined, room)) return false;
-      if (joined.length === 0) this.joined = null;
-    } else return false;
-    this.names?.delete(room.name);
-    return true;
-  }
-}
-
-/** Removes a room from a list: mostly the one joined last or first, which need no search. Hot: bench scenario "leave". */
-function takeOut(list: Room[], room: Room): boolean {
-  if (list[list.length - 1] === room) list.pop();
-  else if (list[0] === room) list.shift();
-  else {
-    const at = list.indexOf(room);
-    if (at === -1) return false;
-    list.splice(at, 1);
-  }
-  return true;
-}
-
-/** Up to so many rooms of one socket stand in a list. */
-const LIST_MAX = 128;
-
 export class RoomIndex implements Group {
   version = 0;
   audience: Audience | null = null;
   private readonly rooms = new Map<RoomName, Room>();
   private readonly members = new Map<SocketId, Member>();
+  /** Rooms whose `onCreate` runs: they may be empty. */
+  private readonly inCreation = new Set<Room>();
   private epoch = 0;
   private roomsView: Map<RoomName, Set<SocketId>> | null = null;
   private sidsView: Map<SocketId, Set<RoomName>> | null = null;
@@ -189,20 +62,39 @@ export class RoomIndex implements Group {
       const owner = this.members.get(name);
       if (owner !== undefined && owner.isInOwnRoom) room = this.makeOwnRoomReal(owner);
     }
-    if (room !== undefined) {
-      if (room.isEmpty) member.remove(room); // it is being created by us, and a listener joins it
-      if (!room.add(member)) return;
-      member.push(room);
-    } else {
-      room = new Room(name);
-      this.rooms.set(name, room);
-      if (this.roomsView !== null) this.roomsView.set(name, idsOf(room));
-      member.push(room); // before onCreate: listeners tell private rooms by looking the socket up
-      observer?.onCreate(name);
-      if (!room.add(member)) return;
+    let place = NOT_LISTED;
+    if (room !== undefined) place = member.placeIn(room);
+    else {
+      room = this.create(name);
+      if (observer !== null) {
+        this.announce(room, member, observer);
+        place = member.placeIn(room);
+        if (place === NOT_LISTED) return this.dropIfEmpty(room, observer); // a listener has made it leave
+      }
     }
+    if (place >= 0) return;
+    if (place === NOT_LISTED) member.push(room, room.append(member));
+    else member.move(room, room.append(member));
     room.ids?.add(member.id);
     observer?.onJoin(name, member.id);
+  }
+
+  private create(name: RoomName): Room {
+    const room = new Room(name);
+    this.rooms.set(name, room);
+    if (this.roomsView !== null) this.roomsView.set(name, idsOf(room));
+    return room;
+  }
+
+  /** While `onCreate` runs, the room is there, empty, and on the list of the member it is made for: listeners look him up. */
+  private announce(room: Room, member: Member, observer: RoomObserver): void {
+    member.push(room, NO_PLACE);
+    this.inCreation.add(room);
+    try {
+      observer.onCreate(room.name);
+    } finally {
+      this.inCreation.delete(room);
+    }
   }
 
   /** A member that was somewhere before it was connected: now broadcasts reach it there. */
@@ -224,7 +116,9 @@ export class RoomIndex implements Group {
       this.makeOwnRoomReal(member);
     }
     const room = this.rooms.get(name);
-    if (room !== undefined && member.remove(room)) this.removeFromRoom(member, room, observer);
+    if (room === undefined) return;
+    const place = member.take(room);
+    if (place !== NOT_LISTED) this.vacate(member, room, place, observer);
   }
 
   /** Takes a member out of all its rooms, in order, and forgets it. */
@@ -232,9 +126,11 @@ export class RoomIndex implements Group {
     const member = this.members.get(id);
     if (member === undefined) return;
     if (observer === null) member.isInOwnRoom = false;
-    else if (member.isInOwnRoom) this.makeOwnRoomReal(member);
-    const told = observer === null ? null : new Set<RoomName>();
-    while (this.leaveRooms(member, observer, told) && told !== null); // whoever observes may make it join others meanwhile
+    else {
+      if (member.isInOwnRoom) this.makeOwnRoomReal(member);
+      this.leaveRooms(member, observer);
+    }
+    member.takeAll((room, place) => this.vacate(member, room, place, null));
     this.members.delete(id);
     this.version++;
     this.sidsView?.delete(id);
@@ -250,36 +146,44 @@ export class RoomIndex implements Group {
   }
 
   /**
-   * Takes a member out of its rooms; gives false when it was in none.
-   * @param told  rooms whose end was observed: one that is joined again there is left without a word, or it would go on forever
+   * Takes a member out of its rooms and leaves them on its list, where whoever observes still finds them. He may make it join others
+   * meanwhile, and again what it left: that is left without a word, or it would go on forever.
    */
-  private leaveRooms(member: Member, observer: RoomObserver | null, told: Set<RoomName> | null): boolean {
-    let found = false;
-    for (const room of member.rooms) {
-      const isNews = told !== null && !told.has(room.name);
-      if (isNews) told.add(room.name);
-      if (this.removeFromRoom(member, room, isNews ? observer : null)) found = true;
+  private leaveRooms(member: Member, observer: RoomObserver): void {
+    const told = new Set<RoomName>();
+    for (let rooms = member.rooms; rooms.length > 0;) {
+      for (const room of rooms) {
+        const place = member.placeIn(room);
+        if (place < 0) continue;
+        told.add(room.name);
+        member.move(room, NO_PLACE);
+        this.vacate(member, room, place, observer);
+      }
+      rooms = member.rooms.filter((room) => member.placeIn(room) >= 0 && !told.has(room.name));
     }
-    return found;
   }
 
-  /** Gives false if it wasn't in. */
-  private removeFromRoom(member: Member, room: Room, observer: RoomObserver | null): boolean {
-    if (!room.delete(member)) return false;
-    room.ids?.delete(member.id);
-    observer?.onLeave(room.name, member.id);
-    if (!room.isEmpty || this.rooms.get(room.name) !== room) return true;
+  /** Frees a member's place in a room that doesn't know him any more. */
+  private vacate(member: Member, room: Room, place: number, observer: RoomObserver | null): void {
+    if (place >= 0) {
+      room.vacate(place);
+      room.ids?.delete(member.id);
+      observer?.onLeave(room.name, member.id);
+    }
+    this.dropIfEmpty(room, observer);
+  }
+
+  private dropIfEmpty(room: Room, observer: RoomObserver | null): void {
+    if (!room.isEmpty || this.rooms.get(room.name) !== room || this.inCreation.has(room)) return;
     this.rooms.delete(room.name);
     this.roomsView?.delete(room.name);
     observer?.onDelete(room.name);
-    return true;
   }
 
   private makeOwnRoomReal(member: Member): Room {
     const room = new Room(member.id);
-    room.add(member);
     this.rooms.set(member.id, room);
-    member.unshift(room);
+    member.unshift(room, room.append(member));
     return room;
   }
 
@@ -338,6 +242,11 @@ export class RoomIndex implements Group {
 
   has(id: SocketId): boolean {
     return this.members.has(id);
+  }
+
+  /** Whether a member hasn't been forgotten. */
+  knows(member: Member): boolean {
+    return this.members.get(member.id) === member;
   }
 
   /** Whether anybody is in any of `rooms` (is there at all, if empty). */

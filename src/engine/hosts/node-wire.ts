@@ -215,7 +215,7 @@ export abstract class NodeWire implements Wire, Flushable {
   }
 
   /** Whether the system hasn't taken everything yet. */
-  private get isHeldUp(): boolean {
+  protected get isHeldUp(): boolean {
     return this.backlog !== null || this.handedBytes > 0;
   }
 

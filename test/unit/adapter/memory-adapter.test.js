@@ -116,6 +116,42 @@ it("agrees with the plain maps of the base class, whatever happens, viewed or no
   }
 });
 
+it("agrees with the plain maps of the base class when crowds come and go [ADP-11, ADP-12, ADP-31]", () => {
+  const ids = Array.from({ length: 60 }, (_, i) => `s${i}`);
+  const names = Array.from({ length: 130 }, (_, i) => `room${i}`);
+  const crowd = fc.subarray(ids);
+  const few = fc.subarray(names.slice(0, 5), { minLength: 1 });
+  const step = fc.oneof(
+    fc.tuple(fc.constant("addAll"), crowd, few),
+    fc.tuple(fc.constant("addAll"), fc.subarray(ids, { maxLength: 3 }), fc.constant(names)),
+    fc.tuple(fc.constant("del"), crowd, few),
+    fc.tuple(fc.constant("delAll"), crowd, fc.constant([])),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+      const adapters = [Adapter, MemoryAdapter].map((AdapterClass) => new AdapterClass(standIn(ids)));
+      for (const [verb, crowd, rooms] of steps) {
+        for (const adapter of adapters) {
+          for (const id of crowd) {
+            if (verb === "del") for (const room of rooms) adapter.del(id, room);
+            else adapter[verb](id, new Set(rooms));
+          }
+        }
+        for (const room of [...names.slice(0, 5), names.at(-1)]) {
+          const [expected, actual] = adapters.map((adapter) => adapter._select(to([room])).map(({ id }) => id));
+          assert.deepEqual(actual, expected);
+        }
+        for (const id of ids) {
+          const [expected, actual] = adapters.map((adapter) => [...(adapter.socketRooms(id) ?? "-")]);
+          assert.deepEqual(actual, expected);
+        }
+      }
+      assert.deepStrictEqual(adapters[1].rooms, adapters[0].rooms);
+    }),
+    { numRuns: 300 },
+  );
+});
+
 it("agrees with the base class when listeners of its events join and leave [ADP-11, ADP-40]", () => {
   const logs = [Adapter, MemoryAdapter].map((AdapterClass) => {
     const adapter = new AdapterClass(standIn(["s1", "s2"]));
@@ -160,3 +196,58 @@ for (const AdapterClass of [Adapter, MemoryAdapter]) {
     );
   });
 }
+
+for (const AdapterClass of [Adapter, MemoryAdapter]) {
+  const all = (adapter) => [...adapter.rooms].map(([room, ids]) => [room, ...ids]);
+
+  it(`leaves nothing behind of a socket that a listener makes leave the room it comes into [ADP-40]: ${AdapterClass.name}`, () => {
+    const adapter = new AdapterClass(standIn(["s1"]));
+    const log = logRoomEvents(adapter);
+    adapter.on("create-room", (room) => room === "a" && adapter.del("s1", "a"));
+    adapter.addAll("s1", new Set(["s1", "a", "b"]));
+    assert.deepEqual(log.slice(2, 5), ["create-room a", "delete-room a", "create-room b"]);
+    assert.deepEqual(all(adapter), [
+      ["s1", "s1"],
+      ["b", "s1"],
+    ]);
+    assert.deepEqual([...adapter.socketRooms("s1")], ["s1", "b"]);
+    adapter.delAll("s1");
+    assert.deepEqual(all(adapter), []);
+  });
+
+  for (const name of ["create-room", "join-room"]) {
+    it(`leaves nothing behind of a socket that is gone while it joins, ${name} [ADP-31, ADP-40]: ${AdapterClass.name}`, () => {
+      const adapter = new AdapterClass(standIn(["s1"]));
+      const log = logRoomEvents(adapter);
+      adapter.on(name, (room) => room === "a" && adapter.delAll("s1"));
+      adapter.addAll("s1", new Set(["s1", "a", "b"]));
+      assert.deepEqual(all(adapter), []);
+      assert.deepEqual([...adapter.sids], []);
+      assert.ok(!log.includes("create-room b"));
+      const count = (event) => log.filter((line) => line.startsWith(event)).length;
+      assert.equal(count("create-room"), count("delete-room"));
+    });
+  }
+}
+
+it("keeps a room that a listener empties while somebody is about to come in [ADP-40]", () => {
+  const adapter = new MemoryAdapter(standIn(["s1", "s2"]));
+  const log = logRoomEvents(adapter);
+  adapter.on("create-room", (room) => {
+    adapter.addAll("s2", new Set([room]));
+    adapter.del("s2", room);
+  });
+  adapter.addAll("s1", new Set(["a"]));
+  assert.deepEqual(log, ["create-room a", "join-room a s2", "leave-room a s2", "join-room a s1"]);
+  assert.deepEqual(adapter.rooms, new Map([["a", new Set(["s1"])]]));
+});
+
+it("drops a room whose first member never came in, since a listener threw [ADP-40]", () => {
+  const adapter = new MemoryAdapter(standIn(["s1"]));
+  adapter.once("create-room", () => {
+    throw new Error("mine");
+  });
+  assert.throws(() => adapter.addAll("s1", new Set(["a"])), /mine/);
+  adapter.delAll("s1");
+  assert.deepEqual(adapter.rooms, new Map());
+});

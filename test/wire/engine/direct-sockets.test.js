@@ -212,3 +212,24 @@ test("ends the session when the peer resets the connection while much waits for 
   ws.abort({ reset: true });
   assert.ok(["transport close", "transport error"].includes((await end).reason));
 });
+
+test("loses nothing that was written to a peer who has sent his last byte [ENG-115]", async (t) => {
+  const message = "x".repeat(200_000);
+  for (const isHeldUp of [false, true]) {
+    const { session, ws } = await pairWithSocket(t);
+    ws.pause();
+    let sent = 0;
+    for (; sent === 0 || (isHeldUp && session.bufferedBytes === 0); sent++) {
+      session.send(message);
+      await new Promise(setImmediate);
+    }
+    assert.equal(session.bufferedBytes > 0, isHeldUp);
+    const end = ending(session);
+    ws.socket.end();
+    if (isHeldUp) ws.resume();
+    assert.equal((await end).reason, "transport close");
+    if (!isHeldUp) ws.resume();
+    for (let i = 0; i < sent; i++) await ws.expect(`4${message}`);
+    assert.deepEqual(await ws.closed(), { code: 1006, reason: "", hasFrame: false });
+  }
+});
