@@ -5,7 +5,7 @@
 //   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--rounds 3] [--turns 4] [--warmup 3000] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
 //   node bench/growth.mjs --idle 100000 [--servers roomcast]       memory of so many idle clients
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -85,9 +85,8 @@ async function growthCurves() {
     for (const panel of own) printPanel(panel);
     panels.push(...own);
   }
-  const targets = checkGrowth(panels);
-  for (const line of summariseTargets(targets)) console.log(line);
-  if (values.write) writeGrowth(panels, targets, limit);
+  for (const line of summariseTargets(checkGrowth(panels))) console.log(line);
+  if (values.write) writeGrowth(panels, limit);
 }
 
 /**
@@ -258,7 +257,7 @@ function panelsOf({ xTitle }, figures) {
       growth: growthOf(steps),
       ...(name === FLOORED && floor !== undefined && { floorName, growthBesideFloor: growthOf(perTurn(steps, floor)) }),
     }));
-    return { title, unit, xTitle, lines };
+    return { title, unit, xTitle, lines, measured: `${machine.date}, medians of ${values.rounds} rounds of ${values.turns} turns` };
   });
 }
 
@@ -302,6 +301,8 @@ function tableOf(panel) {
   return [
     `### ${panel.title}`,
     "",
+    `${panel.measured}.`,
+    "",
     `| ${panel.unit}, by ${panel.xTitle} | ${steps.join(" | ")} | |`,
     `|---|${steps.map(() => "--:").join("|")}|---|`,
     ...panel.lines.map(
@@ -311,15 +312,21 @@ function tableOf(panel) {
   ];
 }
 
-function writeGrowth(panels, targets, limit) {
+/** Curves that weren't run this time stay as they are. */
+function writeGrowth(measured, limit) {
   mkdirSync(RESULTS, { recursive: true });
   const name = `growth-node-${process.version.slice(1).split(".")[0]}`;
+  const file = join(RESULTS, `${name}.json`);
+  const kept = new Map(existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).panels.map((panel) => [panel.title, panel]) : []);
+  for (const panel of measured) kept.set(panel.title, panel);
+  const panels = [...kept.values()];
+  const targets = checkGrowth(panels);
   const text = [
     `# Growth on Node.js ${process.version}`,
     "",
     `${machine.kind}; ${machine.pinned}; loopback; ${Object.entries(machine.versions)
       .map(([pack, version]) => `${pack} ${version}`)
-      .join(", ")}; ${machine.date}. Medians of ${values.rounds} rounds of ${values.turns} turns.`,
+      .join(", ")}.`,
     "Growth is the middle of what each turn found, compared with that of 1000 in the same turn.",
     `A figure in µs is the server's CPU time (user + system) per unit. One process could open ${limit} connections here (limit of open files);`,
     "“without the system” are clients in the server's own memory. What it means: [docs/performance.md](../../docs/performance.md).",
@@ -334,7 +341,7 @@ function writeGrowth(panels, targets, limit) {
     ...describeTargets(targets),
   ];
   writeFileSync(join(RESULTS, `${name}.md`), text.join("\n"));
-  writeFileSync(join(RESULTS, `${name}.json`), JSON.stringify({ machine, panels }, null, 1) + "\n");
+  writeFileSync(file, JSON.stringify({ machine, panels }, null, 1) + "\n");
   writeFileSync(join(RESULTS, `${name}.svg`), lineCharts({ title: `Growth, Node.js ${process.version}`, panels }));
   console.log(`\nwritten: bench/results/${name}.md, .svg, .json`);
 }

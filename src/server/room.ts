@@ -13,9 +13,11 @@ export const NOT_LISTED = -2;
 /** Shorter lists of members aren't worth closing up. */
 const GAPS_MIN = 16;
 
-/** One room that exists, that is, has members (or is about to, while its `onCreate` runs). */
+/** One room: it has members, or is about to have them (while its `onCreate` runs), or is gone. */
 export class Room implements Group {
   readonly name: RoomName;
+  /** Gone for everybody, and kept in the index only in case that it comes again. */
+  isGone: boolean;
   version: number;
   audience: Audience | null;
   /** Live view; `null` until asked for. */
@@ -29,6 +31,7 @@ export class Room implements Group {
 
   constructor(name: RoomName) {
     this.name = name;
+    this.isGone = false;
     this.version = 0;
     this.audience = null;
     this.ids = null;
@@ -63,6 +66,13 @@ export class Room implements Group {
       for (; members.length > 0 && members[members.length - 1] === null; this.gaps--) members.pop();
       if (members.length === 0) this.members = null;
     }
+  }
+
+  /** Nobody is in any more: what belongs to this time of its life is let go. */
+  leaveWorld(): void {
+    this.isGone = true;
+    this.audience = null;
+    this.ids = null;
   }
 
   /** Calls `visit` for each member, in order. */

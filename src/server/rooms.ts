@@ -23,10 +23,18 @@ export interface RoomObserver {
   onDelete(room: RoomName): void;
 }
 
+/**
+ * So many rooms that are gone are kept beside as many as there are. A Map that shrinks and grows again is copied each time, and the copies
+ * outlive V8's young generation together with all rooms that were ever in them: that was half of a join.
+ */
+const SPARE_ROOMS = 1024;
+
 export class RoomIndex implements Group {
   version = 0;
   audience: Audience | null = null;
+  /** Rooms that are gone included: see `SPARE_ROOMS`. */
   private readonly rooms = new Map<RoomName, Room>();
+  private goneCount = 0;
   private readonly members = new Map<SocketId, Member>();
   /** Rooms whose `onCreate` runs: they may be empty. */
   private readonly inCreation = new Set<Room>();
@@ -51,7 +59,7 @@ export class RoomIndex implements Group {
   join(member: Member, name: RoomName, observer: RoomObserver | null): void {
     if (member.isInOwnRoom && name === member.id) return;
     if (name === member.id) this.onAdmitted(member);
-    let room = this.rooms.get(name);
+    let room = this.find(name);
     if (room === undefined) {
       if (name === member.id && member.isNowhere && observer === null && this.roomsView === null) {
         member.isInOwnRoom = true;
@@ -80,8 +88,12 @@ export class RoomIndex implements Group {
   }
 
   private create(name: RoomName): Room {
-    const room = new Room(name);
-    this.rooms.set(name, room);
+    let room = this.rooms.get(name);
+    if (room === undefined) this.rooms.set(name, (room = new Room(name)));
+    else {
+      room.isGone = false;
+      this.goneCount--;
+    }
     if (this.roomsView !== null) this.roomsView.set(name, idsOf(room));
     return room;
   }
@@ -115,7 +127,7 @@ export class RoomIndex implements Group {
       }
       this.makeOwnRoomReal(member);
     }
-    const room = this.rooms.get(name);
+    const room = this.find(name);
     if (room === undefined) return;
     const place = member.take(room);
     if (place !== NOT_LISTED) this.vacate(member, room, place, observer);
@@ -174,16 +186,23 @@ export class RoomIndex implements Group {
   }
 
   private dropIfEmpty(room: Room, observer: RoomObserver | null): void {
-    if (!room.isEmpty || this.rooms.get(room.name) !== room || this.inCreation.has(room)) return;
-    this.rooms.delete(room.name);
+    if (!room.isEmpty || room.isGone || this.inCreation.has(room)) return;
+    room.leaveWorld();
     this.roomsView?.delete(room.name);
+    const hasRoomFor = this.rooms.size - this.goneCount + SPARE_ROOMS;
+    if (++this.goneCount > hasRoomFor) this.sweep();
     observer?.onDelete(room.name);
   }
 
+  private sweep(): void {
+    this.goneCount = 0;
+    for (const room of this.rooms.values()) if (room.isGone) this.rooms.delete(room.name);
+  }
+
   private makeOwnRoomReal(member: Member): Room {
-    const room = new Room(member.id);
-    this.rooms.set(member.id, room);
+    const room = this.create(member.id);
     member.unshift(room, room.append(member));
+    room.ids?.add(member.id);
     return room;
   }
 
@@ -200,7 +219,7 @@ export class RoomIndex implements Group {
     if (hasExceptions) {
       const exclude = (member: Member): void => void (member.mark = epoch);
       for (const name of except) {
-        const room = this.rooms.get(name);
+        const room = this.find(name);
         if (room !== undefined) room.forEach(exclude);
         else this.ownerOf(name, exclude);
       }
@@ -216,7 +235,7 @@ export class RoomIndex implements Group {
       return;
     }
     for (const name of rooms) {
-      const room = this.rooms.get(name);
+      const room = this.find(name);
       if (room !== undefined) room.forEach(visit);
       else this.ownerOf(name, visit);
     }
@@ -227,12 +246,17 @@ export class RoomIndex implements Group {
     if (owner !== undefined && owner.isInOwnRoom) visit(owner);
   }
 
+  private find(name: RoomName): Room | undefined {
+    const room = this.rooms.get(name);
+    return room === undefined || room.isGone ? undefined : room;
+  }
+
   /** The group that `select` would go through for these rooms, if it is one. */
   groupOf(rooms: ReadonlySet<RoomName>): Group | null {
     if (rooms.size === 0) return this;
     if (rooms.size > 1) return null;
     const [name] = rooms;
-    return this.rooms.get(name) ?? null;
+    return this.find(name) ?? null;
   }
 
   /** How many members there are. */
@@ -252,7 +276,7 @@ export class RoomIndex implements Group {
   /** Whether anybody is in any of `rooms` (is there at all, if empty). */
   hasAny(rooms: readonly RoomName[]): boolean {
     if (rooms.length === 0) return this.members.size > 0;
-    return rooms.some((name) => this.rooms.has(name) || this.members.get(name)?.isInOwnRoom === true);
+    return rooms.some((name) => this.find(name) !== undefined || this.members.get(name)?.isInOwnRoom === true);
   }
 
   // Views
@@ -271,7 +295,7 @@ export class RoomIndex implements Group {
     for (const member of this.members.values()) {
       if (member.isInOwnRoom) this.makeOwnRoomReal(member);
     }
-    for (const room of this.rooms.values()) view.set(room.name, idsOf(room));
+    for (const room of this.rooms.values()) if (!room.isGone) view.set(room.name, idsOf(room));
     return view;
   }
 

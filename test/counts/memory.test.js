@@ -16,6 +16,17 @@ test("keeps few bytes of heap for an idle connection", async (t) => {
   assert.ok(bytes < 3500, `${bytes.toFixed(0)} bytes per connection`);
 });
 
+test("keeps no more than a thousand rooms that are gone", async (t) => {
+  const server = await startCountedServer(t);
+  await server.open(1);
+  await server.command("visit", { from: 0, count: 5000 });
+  const { heap: before } = await server.command("start");
+  await server.command("visit", { from: 5000, count: 100_000 });
+  const { heap: after } = await server.command("start");
+  t.diagnostic(`${after - before} bytes more after 100,000 rooms`);
+  assert.ok(after - before < 400_000, `${after - before} bytes more after 100,000 rooms`);
+});
+
 /** Measures until no collection disturbed: the young generation holds a whole run, but an old one may be due. */
 async function allocatedPerUnit(server, units, work) {
   for (let i = 0; i < 3; i++) await work(); // the compiler allocates too

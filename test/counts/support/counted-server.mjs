@@ -63,6 +63,14 @@ const commands = {
       await settled();
     }
   },
+  /** One socket joins and leaves one room after the other. */
+  visit({ from, count }) {
+    const [socket] = io.of("/").sockets.values();
+    for (let i = from; i < from + count; i++) {
+      socket.join(`a room of which nothing remains, ${i}`);
+      socket.leave(`a room of which nothing remains, ${i}`);
+    }
+  },
 };
 
 process.on("message", async ({ name, argument }) => process.send((await commands[name](argument)) ?? {}));

@@ -152,6 +152,37 @@ it("agrees with the plain maps of the base class when crowds come and go [ADP-11
   );
 });
 
+it("agrees with the plain maps of the base class when thousands of rooms go and come again [ADP-11, ADP-31, ADP-40]", () => {
+  const names = Array.from({ length: 5000 }, (_, i) => `room${i}`);
+  const adapters = [Adapter, MemoryAdapter].map((AdapterClass) => new AdapterClass(standIn(["s1", "s2"])));
+  const [plain, memory] = adapters;
+  const each = (work) => adapters.forEach(work);
+  const check = () => {
+    for (const name of ["room0", "room7", "room10", "room4999"]) {
+      const found = adapters.map((adapter) => adapter._select(to([name, "s1"], ["room3"])).map(({ id }) => id));
+      assert.deepEqual(found[1], found[0]);
+    }
+  };
+  each((adapter) => adapter.addAll("s1", new Set(["s1", ...names])));
+  each((adapter) => adapter.addAll("s2", new Set(["s2", ...names.filter((_, i) => i % 10 === 0)])));
+  for (let round = 0; round < 3; round++) {
+    each((adapter) => names.forEach((name, i) => i !== 7 && adapter.del("s1", name)));
+    check();
+    each((adapter) => adapter.addAll("s1", new Set(names.slice(0, 3000 - round * 1000))));
+    check();
+    each((adapter) => adapter.delAll("s1"));
+    check();
+    each((adapter) => adapter.addAll("s1", new Set(["s1", "room7", "room4999"])));
+    check();
+  }
+  const logs = adapters.map((adapter) => logRoomEvents(adapter));
+  each((adapter) => adapter.addAll("s1", new Set(["room8", "room10"])));
+  each((adapter) => adapter.delAll("s1"));
+  assert.deepEqual(logs[1], logs[0]);
+  assert.deepStrictEqual(memory.rooms, plain.rooms);
+  assert.deepStrictEqual(memory.sids, plain.sids);
+});
+
 it("agrees with the base class when listeners of its events join and leave [ADP-11, ADP-40]", () => {
   const logs = [Adapter, MemoryAdapter].map((AdapterClass) => {
     const adapter = new AdapterClass(standIn(["s1", "s2"]));
