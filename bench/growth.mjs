@@ -327,7 +327,7 @@ function writeGrowth(measured, limit) {
     `${machine.kind}; ${machine.pinned}; loopback; ${Object.entries(machine.versions)
       .map(([pack, version]) => `${pack} ${version}`)
       .join(", ")}.`,
-    "Growth is the middle of what each turn found, compared with that of 1000 in the same turn.",
+    "Growth is the middle of what each turn found, compared with that of 1000 in the same turn. Servers came one after the other: compare each line with itself.",
     `A figure in µs is the server's CPU time (user + system) per unit. One process could open ${limit} connections here (limit of open files);`,
     "“without the system” are clients in the server's own memory. What it means: [docs/performance.md](../../docs/performance.md).",
     "",
