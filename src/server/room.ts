@@ -69,7 +69,7 @@ export class Room implements Group {
   }
 
   /** Nobody is in any more: what belongs to this time of its life is let go. */
-  leaveWorld(): void {
+  retire(): void {
     this.isGone = true;
     this.audience = null;
     this.ids = null;

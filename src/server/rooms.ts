@@ -100,12 +100,16 @@ export class RoomIndex implements Group {
 
   /** While `onCreate` runs, the room is there, empty, and on the list of the member it is made for: listeners look him up. */
   private announce(room: Room, member: Member, observer: RoomObserver): void {
-    member.push(room, NO_PLACE);
+    if (member.placeIn(room) === NOT_LISTED) member.push(room, NO_PLACE);
     this.inCreation.add(room);
+    let isTold = false;
     try {
       observer.onCreate(room.name);
+      isTold = true;
     } finally {
       this.inCreation.delete(room);
+      if (!isTold && member.placeIn(room) === NO_PLACE) member.take(room);
+      if (!isTold) this.dropIfEmpty(room, null);
     }
   }
 
@@ -187,7 +191,7 @@ export class RoomIndex implements Group {
 
   private dropIfEmpty(room: Room, observer: RoomObserver | null): void {
     if (!room.isEmpty || room.isGone || this.inCreation.has(room)) return;
-    room.leaveWorld();
+    room.retire();
     this.roomsView?.delete(room.name);
     const hasRoomFor = this.rooms.size - this.goneCount + SPARE_ROOMS;
     if (++this.goneCount > hasRoomFor) this.sweep();

@@ -273,12 +273,19 @@ it("keeps a room that a listener empties while somebody is about to come in [ADP
   assert.deepEqual(adapter.rooms, new Map([["a", new Set(["s1"])]]));
 });
 
-it("drops a room whose first member never came in, since a listener threw [ADP-40]", () => {
+it("drops a room whose first member never came in, since a listener threw, and lets him in later [ADP-40]", () => {
   const adapter = new MemoryAdapter(standIn(["s1"]));
   adapter.once("create-room", () => {
     throw new Error("mine");
   });
   assert.throws(() => adapter.addAll("s1", new Set(["a"])), /mine/);
+  assert.deepEqual(adapter.rooms, new Map());
+  assert.deepEqual([...adapter.socketRooms("s1")], []);
+  for (const again of [1, 2]) adapter.addAll("s1", new Set(["a", `b${again}`]));
+  assert.deepEqual(
+    adapter._select(to(["a"])).map(({ id }) => id),
+    ["s1"],
+  );
   adapter.delAll("s1");
   assert.deepEqual(adapter.rooms, new Map());
 });
