@@ -1,9 +1,9 @@
-// Curves: what one unit costs as clients and rooms grow. Each size of a server is a process of its own; all sizes live side by side
-// and take short turns, so that small and large meet the same machine. Servers come one after the other. Clients over real connections
-// come from several loopback addresses; how many there can be is decided by the number of files a process may open, which is said.
-// WebSockets over HTTP/2, many to a connection, and clients in the server's memory (servers/memory-clients.mjs) know no such limit.
+// Measures the cost per unit as the number of clients and rooms grows. Each size of a server is a process of its own. All sizes of a
+// server run at the same time and take short turns, so that they share the conditions of the machine; servers are measured one after the
+// other. Real connections come from several loopback addresses; their number is limited by the open files of a process, and the limit is
+// printed. WebSockets over HTTP/2 (many per connection) and clients in the server's memory (servers/memory-clients.mjs) have no such limit.
 //   node bench/growth.mjs [--servers roomcast,socket.io,preframed] [--rounds 3] [--turns 4] [--warmup 3000] [--clients 100,300,…] [--rooms 1,10,…] [--only text] [--write]
-//   node bench/growth.mjs --idle 100000 [--servers roomcast]       memory of so many idle clients
+//   node bench/growth.mjs --idle 100000 [--servers roomcast]       memory of this number of idle clients
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -20,11 +20,11 @@ const { values } = parseArgs({
   options: {
     servers: { type: "string", default: "roomcast,socket.io,preframed" },
     rounds: { type: "string", default: "3" },
-    turns: { type: "string", default: "4" }, // in each round
+    turns: { type: "string", default: "4" }, // per round
     clients: { type: "string", default: "100,300,1000,3000,10000,20000,50000" },
     rooms: { type: "string", default: "1,10,100,1000,10000" },
     only: { type: "string", default: "" },
-    warmup: { type: "string", default: "3000" }, // milliseconds, for each work of each server
+    warmup: { type: "string", default: "3000" }, // milliseconds per kind of work and server
     idle: { type: "string", default: "" },
     "server-core": { type: "string", default: "0" },
     "load-cores": { type: "string", default: availableParallelism() > 3 ? "1,2,3" : "1" },
@@ -35,8 +35,8 @@ const numbers = (text) => text.split(",").map(Number);
 const serverCore = values["server-core"];
 const loadCores = values["load-cores"].split(",");
 const names = chooseServers(values.servers);
-const FLOORED = "roomcast"; // in whose processes the loops are measured that do nothing but what cannot be left out
-const overHttp2 = names.filter((name) => name.startsWith("roomcast") && SERVERS[name].host === "node"); // others serve no WebSocket there
+const FLOORED = "roomcast"; // the server in whose processes the floors are measured: loops that do only the unavoidable work
+const overHttp2 = names.filter((name) => name.startsWith("roomcast") && SERVERS[name].host === "node"); // other servers have no WebSocket over HTTP/2
 const addresses = Array.from({ length: 16 }, (_, i) => `127.0.0.${i + 1}`);
 const onApi = names.filter((name) => SERVERS[name].kind === "api");
 const LOOP = "a loop of socket.write";
@@ -49,7 +49,7 @@ console.log(machine.summary);
 if (values.idle === "") await growthCurves();
 else await idleClients(Number(values.idle));
 
-/** How many files a process of the bench may open; the server needs some for itself. */
+/** Number of connections that a process of the bench may open; the server itself needs some files. */
 async function mostConnections() {
   const server = await startServer(SERVERS[names[0]], { core: serverCore });
   const { stdout } = spawnSync("grep", ["open files", `/proc/${server.pid}/limits`], { encoding: "utf8" });
@@ -90,7 +90,7 @@ async function growthCurves() {
 }
 
 /**
- * Has each server's sizes take turns, in each round with processes of their own: one and the same program differs by a tenth from process to process.
+ * Runs the turns of all sizes of each server. Every round starts new processes, since results of the same program differ by a tenth between processes.
  * @returns `{ [figure]: { unit, byLine: { [line]: Map<step, values of the turns> } } }`
  */
 async function takeTurns({ steps, takers, host, prepare }) {
@@ -134,7 +134,7 @@ async function takeRound(name, { steps, host, prepare, add }) {
   }
 }
 
-/** Repeats work that is short: whoever comes after another server finds the processor's caches full of that one's things. */
+/** Repeats short work: after another process has run, the processor's caches hold the data of that process. */
 async function forAWhile(run) {
   const until = performance.now() + 200;
   let units = 0;
@@ -143,7 +143,7 @@ async function forAWhile(run) {
   return { units };
 }
 
-/** @param command  `fetchSockets`, or `listSockets`, the loop beside it */
+/** @param command  `fetchSockets`, or `listSockets`, its floor */
 function find(bed, count, command) {
   return async () => ({ units: (await bed.server.command(command, { times: Math.ceil(200_000 / count) })).found });
 }
@@ -161,7 +161,7 @@ function echo(bed) {
   return () => bed.load.run("echo", { count: 120, inFlight: 1, active: 60 / loadCores.length });
 }
 
-/** Opens clients; gives what each of them costs while it is idle. */
+/** Opens clients; returns the cost of each while it is idle. */
 async function openIdle(bed, count, options, suffix = "") {
   const first = Math.min(50, count);
   await bed.open(first, options);
@@ -235,7 +235,7 @@ async function rooms(bed, count, name) {
   return works;
 }
 
-/** Joins and leaves, whose microseconds the server itself takes. */
+/** Joins and leaves; the server itself measures the microseconds. */
 function visits(bed, count, command) {
   const visit = (key) => async () => {
     const sums = await bed.server.command(command, { rooms: count, times: 40 });
@@ -261,12 +261,12 @@ function panelsOf({ xTitle }, figures) {
   });
 }
 
-/** How many times as much as the floor each turn took. */
+/** The ratio of each turn to the floor. */
 function perTurn(steps, floor) {
   return new Map([...steps].map(([step, list]) => [step, list.map((value, turn) => value / floor.get(step)[turn])]));
 }
 
-/** How much more each step above 1,000 costs than that one in the same turn: the middle of all turns. */
+/** The growth of each step above 1,000 relative to the step 1,000 in the same turn: the median of all turns. */
 function growthOf(steps) {
   const from = steps.get(FLAT_FROM);
   const above = [...steps].filter(([step]) => step > FLAT_FROM);
@@ -274,7 +274,7 @@ function growthOf(steps) {
   return above.map(([step, list]) => [step, median(list.map((value, turn) => value / from[turn])) - 1]);
 }
 
-/** What a line says of its growth. Lower is no fault. */
+/** Describes the growth of a line. A falling line is good. */
 function verdict({ xTitle }, { growth, growthBesideFloor, floorName }) {
   if (growth.length === 0) return "";
   const worst = worstOf(growth);
@@ -312,7 +312,7 @@ function tableOf(panel) {
   ];
 }
 
-/** Curves that weren't run this time stay as they are. */
+/** Keeps the curves of earlier runs that were not measured this time. */
 function writeGrowth(measured, limit) {
   mkdirSync(RESULTS, { recursive: true });
   const name = `growth-node-${process.version.slice(1).split(".")[0]}`;

@@ -1,6 +1,7 @@
-// What the parts cost by themselves, in nanoseconds per operation: codecs, frames, rooms, the send queue. Where a package does the same
-// job, it takes turns with ours. Medians of many short runs, in this process.
+// Micro benchmarks, in nanoseconds per operation: codecs, frames, rooms, the send queue. Where a package does the same job, it is measured
+// in turns with roomcast. Medians of many short runs in this process.
 //   node bench/micro.mjs [--only text] [--rounds 15] [--ms 20] [--write]
+import { EventEmitter } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -24,16 +25,16 @@ const theirs = createRequire(new URL("./node_modules/socket.io/package.json", im
 const { encodeText, Encoder } = ours("./protocol/packet-encoder.js");
 const { PacketDecoder } = ours("./protocol/packet-decoder.js");
 const { encodePayload, decodePayload } = ours("./protocol/polling-payload.js");
-const { readFrames } = ours("./engine/hosts/frame-reader.js");
+const { readFrames } = ours("./engine/hosts/node/frame-reader.js");
 const { Prepared, prepare } = ours("./engine/prepared.js");
-const { SendQueue } = ours("./engine/send-queue.js");
-const { RoomIndex } = ours("./server/rooms.js");
+const { Outbox } = ours("./engine/outbox.js");
+const { RoomIndex } = ours("./server/adapter/room-index.js");
 const socketIoParser = theirs("socket.io-parser");
 const engineIoParser = theirs("engine.io-parser");
 const { Adapter } = theirs("socket.io-adapter");
 const { Receiver } = theirs("ws");
 
-/** Results end here, so that the compiler can't leave work out. */
+/** Results are stored here, so that the compiler cannot remove the work. */
 let sink = 0;
 
 const event = (bytes) => ({ type: 2, nsp: "/", data: ["message", { user: "mary", text: "x".repeat(bytes) }] });
@@ -70,7 +71,7 @@ function decodeCase(title, pieces) {
 }
 
 function payloadCases() {
-  const packets = Array.from({ length: 5 }, () => new Prepared("message", '2["message","hello world"]', true, false, null, null));
+  const packets = Array.from({ length: 5 }, () => new Prepared("message", '2["message","hello world"]'));
   const plain = packets.map(({ type, data }) => ({ type, data }));
   const body = encodePayload(packets);
   return [
@@ -89,7 +90,7 @@ function payloadCases() {
   ];
 }
 
-/** A client's frame with a mask that changes its bytes, as browsers send them. */
+/** A client frame with a non-zero mask, as browsers send them. */
 function maskedFrame(text) {
   const frame = textFrame(text);
   const start = frame.length - Buffer.byteLength(text);
@@ -142,13 +143,23 @@ function frameWriteCase(bytes) {
 
 function queueCase() {
   const packet = prepare("hello");
+  const transport = {
+    name: "websocket",
+    writable: true,
+    writesAtOnce: false,
+    flow: "free",
+    write: (first, more) => (sink += more.length),
+    onTaken: () => (transport.writable = true),
+  };
+  const server = { limits: { watchedBytes: Infinity }, total: { bytes: 0, isOver: false } };
+  const outbox = new Outbox({ transport, server, isFlushObserved: false, onOutboxEmpty() {} });
   return {
-    title: "send queue: 20 pushed, all taken, per packet",
+    title: "outbox: 20 packets of one tick, per packet",
     per: 20,
     roomcast() {
-      const queue = new SendQueue(packet);
-      for (let i = 1; i < 20; i++) queue.push(packet);
-      sink += queue.take(262_144).length;
+      outbox.isDeferred = true; // no tick passes here
+      for (let i = 0; i < 20; i++) outbox.push(packet);
+      outbox.flush();
     },
   };
 }
@@ -157,24 +168,22 @@ function roomCases() {
   const count = 1000;
   const ids = Array.from({ length: count }, (_, i) => `socket-number-${String(i).padStart(6, "0")}`);
   const names = Array.from({ length: 200 }, (_, i) => `room${i}`);
-  const index = new RoomIndex();
+  const index = new RoomIndex(new EventEmitter(), () => false);
   const adapter = new Adapter({ server: { encoder: null }, sockets: new Map(ids.map((id) => [id, { id }])) });
-  const members = ids.map((id) => index.enter(id));
   const sets = names.map((name) => new Set([name]));
   for (const [i, id] of ids.entries()) {
-    index.join(members[i], id, null);
-    index.join(members[i], names[i % 200], null);
+    index.add(id, [id, names[i % 200]]);
     adapter.addAll(id, new Set([id, names[i % 200]]));
   }
   const everybody = new Set();
   const except = new Set([names[0]]);
-  const choose = (member) => (sink += member.mark & 1);
+  const choose = (member) => (sink += member.id.length);
   return [
     {
       title: "room: join and leave, 200 rooms of 5",
       roomcast: eachOf(count, (i) => {
-        index.join(members[i], names[(i + 1) % 200], null);
-        index.leave(ids[i], names[(i + 1) % 200], null);
+        index.add(ids[i], sets[(i + 1) % 200]);
+        index.remove(ids[i], names[(i + 1) % 200]);
       }),
       rival: eachOf(count, (i) => {
         adapter.addAll(ids[i], sets[(i + 1) % 200]);
@@ -200,7 +209,7 @@ function roomCases() {
   ];
 }
 
-/** Goes through 0 … count-1, one at each call. */
+/** Returns 0 … count-1, one per call, repeatedly. */
 function eachOf(count, work) {
   let at = 0;
   return () => work((at = at + 1 === count ? 0 : at + 1));
@@ -235,7 +244,7 @@ function nanosecondsPer(work, iterations, per) {
   return Number(process.hrtime.bigint() - start) / iterations / per;
 }
 
-/** So many iterations that a run takes about `ms`; warms up on the way. */
+/** The number of iterations with which a run takes about `ms`; warms up meanwhile. */
 function iterationsFor(work, ms) {
   let iterations = 10;
   for (;;) {
@@ -253,7 +262,7 @@ async function measure({ title, per = 1, roomcast, rival, rivalName = "" }) {
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const turn of turns) {
       turn.costs.push(nanosecondsPer(turn.work, turn.iterations, per));
-      await new Promise((resolve) => setImmediate(resolve)); // promises and streams finish outside of the clock
+      await new Promise((resolve) => setImmediate(resolve)); // promises and streams finish outside the measured time
     }
   }
   const [own, other] = turns.map(({ costs }) => summary(costs));

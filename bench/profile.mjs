@@ -1,7 +1,7 @@
-// Shows where a scenario's time goes on the server: `node bench/profile.mjs SCENARIO [--servers roomcast,socket.io] [--scale 1]`.
-// Writes a CPU profile (for Chrome's developer tools or an editor) and prints its split, the functions with the most own time, and the
-// system calls per unit, which a second run counts. With `--perf`, and where Linux's `perf` is installed, a third run tells how much of
-// the time is the kernel's, Node.js' and ours. SCENARIO is a part of a title of load/scenarios.mjs.
+// Shows which code uses the server's time in a scenario: `node bench/profile.mjs SCENARIO [--servers roomcast,socket.io] [--scale 1]`.
+// Writes a CPU profile (for Chrome's developer tools or an editor) and prints its shares, the functions with the most own time, and the
+// system calls per unit, which a second run counts. With `--perf`, and if Linux's `perf` is installed, a third run measures the shares
+// of the kernel, Node.js and the program. SCENARIO is a part of a title in load/scenarios.mjs.
 import { mkdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -37,7 +37,7 @@ mkdirSync(results, { recursive: true });
 const names = chooseServers(values.servers);
 installRivals({ uws: names.some((name) => SERVERS[name].host === "uws") });
 
-/** Measures once for the profile and once more for the system calls, which slow everything down. */
+/** Measures once for the profile and once for the system calls, because counting them slows the server down. */
 class ProfilingBed extends Bed {
   async measure(work) {
     const slug = `${this.settings.name}-${scenario.title}`.replace(/[^a-z0-9]+/gi, "-");

@@ -1,4 +1,4 @@
-// Renews the README's section from bench/results: `npm run bench:readme`.
+// Rewrites the section of the README from bench/results: `npm run bench:readme`.
 import { writeReadme } from "./lib/report.mjs";
 
 writeReadme();

@@ -1,17 +1,18 @@
-// Runs roomcast and its rivals side by side, each server in a process on a core of its own, which is a fresh one in every round; the
-// load comes from other processes on other cores. In a round the servers take turns (A B C C B A …): where a scenario can be repeated
-// they all live through the round and its load is cut into many short turns, elsewhere each has one turn. The figure is the server's CPU
-// time (user + system) per unit: medians over all turns with the least and the most, and the ratio to socket.io. At the end it says
-// which targets (lib/targets.mjs) were missed.
+// Compares roomcast with other servers. In each round every server is a new process on one core; the load comes from other processes on
+// other cores. The servers take turns (A B C C B A …): if a scenario can be repeated, all of them run for the whole round and its load is
+// split into many short turns; otherwise each has one turn. The result is the server's CPU time (user + system) per unit: the median,
+// minimum and maximum of all turns, and the ratio to socket.io. At the end the missed targets (lib/targets.mjs) are printed.
 //   node bench/run.mjs [--only text] [--servers a,b | all] [--rounds 5] [--turns 8] [--scale 1] [--warmup 2000]
-//     [--server-core 0] [--load-cores 1,2,3] [--uws] [--node current | path] [--write] [--json file] [--list]
+//     [--server-core 0] [--load-cores 1,2,3] [--uws] [--node current | path] [--against directory] [--write] [--json file] [--list]
+// --against: adds another build of roomcast to the turns, and prints roomcast's ratio to it.
+// A scenario may add servers of its own (`beside`), as that of compression adds roomcast without it.
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Bed, Load, startServer } from "./lib/bed.mjs";
 import { describeMachine, number, writeReport } from "./lib/report.mjs";
-import { baseOf, chooseServers, currentLongTermNode, hasUws, installRivals, SERVERS } from "./lib/servers.mjs";
+import { addEarlier, baseOf, chooseServers, currentLongTermNode, earlierOf, hasUws, installRivals, SERVERS } from "./lib/servers.mjs";
 import { ratioOf, summary } from "./lib/stats.mjs";
 import { checkTargets, summariseTargets } from "./lib/targets.mjs";
 import { scenarios, takeTurn } from "./load/scenarios.mjs";
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     },
     uws: { type: "boolean", default: false },
     node: { type: "string", default: "" },
+    against: { type: "string", default: "" },
     write: { type: "boolean", default: false },
     json: { type: "string", default: "" },
     list: { type: "boolean", default: false },
@@ -53,10 +55,12 @@ const runtimes = [{ binary: process.execPath, version: process.version, uws: tru
 if (values.node === "current") runtimes.push({ ...currentLongTermNode(), uws: false });
 else if (values.node !== "") runtimes.splice(0, 1, { binary: values.node, version: versionOf(values.node), uws: false });
 
+const earlier = values.against === "" ? [] : addEarlier(values.against);
 const chosen = chooseServers(values.servers);
+if (values.servers !== "all") for (const name of chosen.slice()) if (earlier.includes(earlierOf(name))) chosen.push(earlierOf(name));
 const namedUws = values.servers !== "all" && chosen.some((name) => SERVERS[name].host === "uws");
 installRivals({ uws: values.uws || namedUws });
-const loads = new Map(); // by name of a server
+const loads = new Map(); // by server name
 
 for (const runtime of runtimes) {
   const servers = await available(chosen, runtime);
@@ -88,7 +92,7 @@ function versionOf(binary) {
   return stdout.trim();
 }
 
-/** Leaves out, with the reason, the servers that can't be started. */
+/** Excludes servers that cannot be started, and prints the reason. */
 async function available(names, { binary, uws }) {
   const found = [];
   for (const name of names) {
@@ -110,12 +114,13 @@ function timesOf({ once, turn }) {
   return { rounds: once ? 1 : rounds, turns: turn === undefined ? 1 : turns };
 }
 
-/** All turns of one scenario; gives a row for each figure. */
+/** Runs all turns of one scenario; returns a row for each result. */
 async function compare(scenario, names, runtime) {
   const takers = names.filter((name) => scenario.for === undefined || scenario.for(SERVERS[name]));
+  takers.push(...(scenario.beside ?? []).filter((name) => !takers.includes(name)));
   const results = new Map(takers.map((name) => [name, []]));
   const failures = new Map();
-  /** Does `work` for each server that is still in the race, in this order; whose work fails is out of it. */
+  /** Runs `work` for each server that has not failed, in this order; a server whose work fails is excluded. */
   const eachOf = async (order, work) => {
     for (const name of order) {
       if (failures.has(name)) continue;
@@ -137,7 +142,7 @@ async function compare(scenario, names, runtime) {
   return rowsOf(scenario, results, failures, given);
 }
 
-/** A round whose servers all live through it and take short turns, so that they meet the same machine. */
+/** A round in which all servers run at the same time and take short turns, so that they share the conditions of the machine. */
 async function liveRound(scenario, takers, runtime, eachOf, results) {
   const beds = new Map();
   try {
@@ -152,7 +157,7 @@ async function liveRound(scenario, takers, runtime, eachOf, results) {
       const order = turn % 2 === 0 ? takers : takers.toReversed();
       await eachOf(order, async (name) => {
         const bed = beds.get(name);
-        await takeTurn(scenario, bed); // doesn't count: the processor's caches are full of the others' things
+        await takeTurn(scenario, bed); // not counted: the processor's caches hold the data of other servers
         results.get(name).push(await takeTurn(scenario, bed, (work) => bed.measure(work)));
       });
     }
@@ -244,6 +249,10 @@ function print({ scenario, figure, per, byServer }) {
     const ratio = ratioOf(base, figures);
     words.push((ratio === undefined ? "" : `${ratio.toFixed(2)}x`).padEnd(8));
     if (SERVERS[name].host === "uws") words.push(`${ratioOf(byServer[baseOf(name)], figures)?.toFixed(2) ?? "–"}x on this host`);
+    const toEarlier = ratioOf(byServer[earlierOf(name)], figures);
+    if (toEarlier !== undefined) words.push(`${toEarlier.toFixed(2)}x earlier`);
+    const toUncompressed = name === "roomcast-uncompressed" ? undefined : ratioOf(figures, byServer["roomcast-uncompressed"]);
+    if (toUncompressed !== undefined) words.push(`${toUncompressed.toFixed(2)} of uncompressed,`);
     if (user !== undefined) words.push(`user ${number(user)},`);
     if (perSecond !== undefined) {
       words.push(`${Math.round(perSecond)}/s, server ${percent(saturation)} busy, load ${percent(loadBusy)}`);

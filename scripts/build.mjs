@@ -1,21 +1,24 @@
 /**
- * Compiles src/ to dist/, bundles what was compiled, and writes the ES entries. Files of an earlier build that no source stands behind are removed;
- * the others are overwritten in place, so that a running program or a parallel build never meets an empty dist/.
+ * `npm run build`: compiles src/ to dist/ (declarations, the bundle, the ES entries) and copies the client's distribution files to client-dist/.
+ * Files of an earlier build without a source are removed; the others are overwritten in place, so that a running program or a parallel
+ * build never meets an empty dist/.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { dist, root } from "./doors.mjs";
 
-const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+const require = createRequire(import.meta.url);
+const tsc = require.resolve("typescript/bin/tsc");
 
-const compiled = join(root, ".cache", `compiled-${process.pid}`);
+const declared = join(root, ".cache", `declarations-${process.pid}`);
 
 removeOrphans();
-run([tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", compiled]);
-run([join(root, "scripts/bundle.mjs"), compiled]);
-rmSync(compiled, { recursive: true, force: true });
+run([tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", declared]);
+run([join(root, "scripts/bundle.mjs"), declared]);
+rmSync(declared, { recursive: true, force: true });
+copyClient();
 run([join(root, "scripts/write-esm.mjs")]);
 
 function removeOrphans() {
@@ -25,6 +28,26 @@ function removeOrphans() {
     if (source === entry || entry === "roomcast.js" || existsSync(join(root, "src", source))) continue;
     rmSync(join(dist, entry), { force: true });
   }
+}
+
+/** Copies the browser bundles of socket.io-client unchanged, with its licence and a package.json that names its version. */
+function copyClient() {
+  const source = dirname(require.resolve("socket.io-client/package.json"));
+  const target = join(root, "client-dist");
+  const { name, version, license } = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
+  mkdirSync(target, { recursive: true });
+  replace(join(target, "package.json"), (half) => writeFileSync(half, `${JSON.stringify({ name, version, license }, null, 2)}\n`));
+  replace(join(target, "LICENSE"), (half) => copyFileSync(join(source, "LICENSE"), half));
+  for (const file of readdirSync(join(source, "dist"))) {
+    replace(join(target, file), (half) => copyFileSync(join(source, "dist", file), half));
+  }
+}
+
+/** Replaces a file by a rename, so that a running server never reads a part of it. */
+function replace(path, write) {
+  const half = `${path}.${process.pid}`;
+  write(half);
+  renameSync(half, path);
 }
 
 function run(args) {

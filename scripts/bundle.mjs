@@ -1,39 +1,44 @@
 /**
- * `node scripts/bundle.mjs DIRECTORY`: puts the modules compiled there into one file, dist/roomcast.js; each of them stays reachable under its own path, as a file that opens onto
- * it. A program that loads one file instead of a hundred starts earlier. Bundlers were tried for it: they give classes other names, which
- * users see, or wrap every function to prevent that. Comments, a fifth of the bytes, stay out: what users read stands in the declarations.
+ * `node scripts/bundle.mjs DIRECTORY`: compiles the modules in src/ into one file, dist/roomcast.js, with a source map, and copies the
+ * declarations in DIRECTORY. Each module stays reachable under its own path, as a file that loads it from the bundle.
+ * Loading one file instead of a hundred takes two thirds of the time. Bundlers were tried for it: they give classes other names, which
+ * users see, or wrap every function to prevent that. Comments, a fifth of the bytes, stay out, and so do the sources in the map:
+ * with either the package would be larger than the original. The map names file and line.
+ * What servers never load, the command and the testing kit, stays out of the bundle, module by module: every start would have to read it.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, posix } from "node:path";
 import ts from "typescript";
-import { dist } from "./doors.mjs";
+import { dist, root } from "./doors.mjs";
+import { joinedMap } from "./line-map.mjs";
 
 const require = createRequire(import.meta.url);
-const compiled = process.argv[2];
-const files = readdirSync(compiled, { recursive: true }).map((file) => file.replaceAll("\\", "/"));
-const modules = files.filter((file) => file.endsWith(".js"));
-/** Files that tools patch by path: they wait for the entry to load them. */
+const declared = process.argv[2];
+const sources = join(root, "src");
+const compiled = filesIn(sources).map((file) => file.replace(/\.ts$/, ".js"));
+const isApart = (file) => /^((cli|testing)\/|public\/(cli|testing)\.js$)/.test(file);
+const modules = compiled.filter((file) => !isApart(file));
+const { config } = ts.readConfigFile(join(root, "tsconfig.json"), ts.sys.readFile);
+const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root);
+const compilerOptions = { ...options, module: ts.ModuleKind.CommonJS, removeComments: true, sourceMap: true };
+/** Files that tools patch by path when the entry loads them. */
 const patched = ["broadcast-operator.js", "socket.js"];
 
-for (const file of files.filter((name) => name.endsWith(".d.ts"))) write(file, readFileSync(join(compiled, file), "utf8"));
-write("roomcast.js", bundle());
+for (const [file, text] of declarations()) write(file, text);
+writeBundle();
 const inside = require(join(dist, "roomcast.js"));
 for (const file of modules) write(file, door(file));
+for (const file of compiled.filter(isApart)) write(file, apart(file));
 
 /**
- * Every module as a function that runs at its first `load`, as `require` would run it. Most run at once: in parentheses, V8 compiles them
- * with the file instead of skimming them first.
+ * Writes every module as a function that runs at its first `load`, as with `require`. The parentheses make V8 compile the functions
+ * together with the file instead of pre-parsing them first, since most run at once.
  */
-function bundle() {
-  const functions = modules.map((file) => {
-    const code = withoutComments(readFileSync(join(compiled, file), "utf8")).replaceAll(
-      /\brequire\("(\.[^"]*)"\)/g,
-      (_, to) => `load("${resolve(file, to)}")`,
-    );
-    return `${JSON.stringify(file)}: (function (module, exports) {\n${code}}),\n`;
-  });
-  return `"use strict";
+function writeBundle() {
+  const parts = [];
+  const add = (text, source = null, mappings = "") => parts.push({ text, source, mappings });
+  add(`"use strict";
 const loaded = Object.create(null);
 function load(file) {
   const known = loaded[file];
@@ -44,22 +49,82 @@ function load(file) {
 }
 exports.load = load;
 const modules = {
-${functions.join("")}};
-`;
+`);
+  for (const file of modules) {
+    const { outputText, sourceMapText } = transpile(file);
+    const code = outputText.replaceAll(/\brequire\("(\.[^"]*)"\)/g, (_, to) => `load("${resolveInside(file, to)}")`);
+    add(`${JSON.stringify(file)}: (function (module, exports) {\n`);
+    add(code, `../src/${sourceOf(file)}`, JSON.parse(sourceMapText).mappings);
+    add("}),\n");
+  }
+  add("};\n//# sourceMappingURL=roomcast.js.map\n");
+  write("roomcast.js.map", joinedMap("roomcast.js", parts));
+  write("roomcast.js", parts.map(({ text }) => text).join(""));
 }
 
-function withoutComments(code) {
-  return ts.transpile(code, { target: ts.ScriptTarget.ES2022, removeComments: true });
+function transpile(file) {
+  const { outputText, sourceMapText } = ts.transpileModule(readFileSync(join(sources, sourceOf(file)), "utf8"), { compilerOptions });
+  return { outputText: outputText.replace(/\/\/# sourceMappingURL=.*\s*$/, ""), sourceMapText };
+}
+
+function sourceOf(file) {
+  return file.replace(/\.js$/, ".ts");
+}
+
+/** The declarations of the public entries, and of all that they import. Others of an earlier build are removed. */
+function declarations() {
+  const all = filesIn(declared);
+  const texts = new Map(all.filter((file) => /^(public\/)?[^/]+$/.test(file)).map((file) => [file, null]));
+  for (const file of texts.keys()) {
+    const text = withOldSpecifiers(readFileSync(join(declared, file), "utf8"));
+    texts.set(file, text);
+    for (const [, to] of text.matchAll(/(?:from |import\(|import )"(\.[^"]*)"/g)) {
+      const named = `${posix.join(posix.dirname(file), to)}.d.ts`;
+      if (!all.includes(named)) throw new Error(`${file} names ${to}, which has no declarations`);
+      if (!texts.has(named)) texts.set(named, null); // the outer loop also visits what is added
+    }
+  }
+  for (const file of all) if (!texts.has(file)) rmSync(join(dist, file), { force: true });
+  return texts;
+}
+
+/**
+ * Rewrites specifiers for old compilers, old versions of `@types/node`, and programs that augment modules (ROB-573): `"http"` for
+ * `"node:http"`, and `export *` for `export type *`, which is the same in a declaration file that only has types.
+ */
+function withOldSpecifiers(declarations) {
+  return declarations.replaceAll(/(from |import\()"node:/g, '$1"').replaceAll("export type *", "export *");
+}
+
+function filesIn(directory) {
+  const entries = readdirSync(directory, { recursive: true }).map((file) => file.replaceAll("\\", "/"));
+  return entries.filter((file) => file.endsWith(".ts"));
 }
 
 function resolve(from, to) {
   const path = posix.join(posix.dirname(from), to);
-  const found = [`${path}.js`, `${path}/index.js`, path].find((file) => modules.includes(file));
+  const found = [`${path}.js`, `${path}/index.js`, path].find((file) => compiled.includes(file));
   if (found === undefined) throw new Error(`${from} requires ${to}, which was not compiled`);
   return found;
 }
 
-/** Names one by one, for those who read a module without running it. */
+/** As `resolve`, for modules of the bundle: what stays out of it cannot be loaded from inside. */
+function resolveInside(from, to) {
+  const found = resolve(from, to);
+  if (isApart(found)) throw new Error(`${from} is in the bundle and requires ${found}, which is not`);
+  return found;
+}
+
+/** A module that is not in the bundle, and what it loads from there. */
+function apart(file) {
+  const bundle = posix.relative(posix.dirname(file), "roomcast.js");
+  return transpile(file).outputText.replaceAll(/\brequire\("(\.[^"]*)"\)/g, (whole, to) => {
+    const found = resolve(file, to);
+    return isApart(found) ? whole : `require("${bundle}").load("${found}")`;
+  });
+}
+
+/** The file at a module's own path. It assigns its exports one by one, for tools that read a module without running it. */
 function door(file) {
   const up = posix.relative(posix.dirname(file), "roomcast.js");
   const loading = `require("${up.startsWith(".") ? up : `./${up}`}").load(${JSON.stringify(file)})`;
@@ -71,7 +136,7 @@ function door(file) {
   return `"use strict";\nObject.defineProperty(exports, "__esModule", { value: true });\nconst module_ = ${loading};\n${lines}`;
 }
 
-/** In place and at once: a running program or a parallel build never meets half a file. */
+/** Replaces a file by a rename, so that a running program or a parallel build never reads a part of it. */
 function write(file, text) {
   const path = join(dist, file);
   mkdirSync(dirname(path), { recursive: true });

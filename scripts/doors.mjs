@@ -1,5 +1,5 @@
 /**
- * The public doors of the package, read from `exports` in package.json: what `require` loads, what `import` loads, and the types of both.
+ * The public entries ("doors") of the package, read from `exports` in package.json: the files for `require`, for `import`, and their types.
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -8,7 +8,7 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 export const dist = fileURLToPath(new URL("../dist", import.meta.url));
 export const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
-/** One entry per subpath with code behind it; paths are relative to the root and start with `./`. */
+/** One item per subpath that has code; paths are relative to the root and start with `./`. */
 export const doors = Object.entries(manifest.exports)
   .filter(([, target]) => typeof target === "object")
   .map(([subpath, target]) => ({

@@ -1,7 +1,7 @@
 /**
- * `npm run spec`: which rules of docs/spec are cited by a test, per document, and which are not.
- * A citation is a rule id in a test file outside comments (test/types: anywhere): `EIO-72`, `[EIO-72, ENG-162]`, `EIO-10..16`.
- * docs/spec/later.json names rules of later work with a reason each: `{ "STR-4": "…", "PG-1..14": "…", "IPC-*": "…" }`.
+ * `npm run spec`: lists the rules of docs/spec that a test cites, and those that no test cites, per document.
+ * A citation is a rule id in a test file outside comments (test/public-api/types: anywhere): `EIO-72`, `[EIO-72, ENG-162]`, `EIO-10..16`.
+ * docs/spec/later.json names rules that will be tested later, with a reason each: `{ "STR-4": "…", "PG-1..14": "…", "IPC-*": "…" }`.
  * `--strict` exits 1 when an uncited rule is not among them.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -31,7 +31,7 @@ function rulesOf(text) {
   return [...new Set(ids.filter((id) => id !== undefined))];
 }
 
-/** The known rules that one mention stands for: one id, or all ids whose number lies in the range. */
+/** The known rules that a citation names: one id, or all ids in a range. */
 function expand(prefix, first, last) {
   if (last === undefined) return [`${prefix}-${first}`];
   const from = Number.parseInt(first, 10);
@@ -47,7 +47,7 @@ function readCitations() {
   for (const file of readdirSync(join(root, "test"), { recursive: true })) {
     if (/node_modules|artifacts/.test(file) || !/\.(js|mjs|cjs|ts|mts|cts)$/.test(file)) continue;
     for (const line of readFileSync(join(root, "test", file), "utf8").split("\n")) {
-      if (!/^types[\\/]/.test(file) && /^\s*(\/\/|\/?\*)/.test(line)) continue;
+      if (!/^public-api[\\/]types[\\/]/.test(file) && /^\s*(\/\/|\/?\*)/.test(line)) continue;
       for (const [, prefix, first, last] of line.matchAll(mention)) {
         if (!prefixes.has(prefix)) continue;
         for (const id of expand(prefix, first, last)) {

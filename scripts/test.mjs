@@ -1,9 +1,9 @@
 /**
- * Runs test families: `node scripts/test.mjs [--node <binary>] [--only <part of a file name>] [families…]`, all of them when none is named;
- * `heavy` stands for those that need services, browsers or installs, `fast` for the others.
- * A family is a folder test/<family>/ with `*.test.js` files; its own package.json, when there is one, is installed first,
- * and its own setup.mjs, when there is one, is run after that.
- * Ends with `N passed, N failed` over all families, and with exit code 1 when a test failed or none ran.
+ * Runs tests: `node scripts/test.mjs [--node <binary>] [--only <part of a file name>] [names…]`. A name is a family (`wire`), a folder of families
+ * (`protocol`), `quick` (what `npm test` runs), or `rest` (everything else); without names everything runs.
+ * A family is a folder `test/<folder>/<family>/` with `*.test.js` files, or `test/unit/`. Its own package.json, when there is one, is installed
+ * first, and its own setup.mjs, when there is one, is run after that. `quick` runs its files in one process of the runner and installs nothing.
+ * Ends with the titles of the tests that failed and `N passed, N failed` over all, and with exit code 1 when a test failed or none ran.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,46 +13,110 @@ import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { root } from "./doors.mjs";
 
-/** Families that start browsers, databases or installs: few files at a time, long time-outs. */
-const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "third-party", "twins", "uws"]);
-/** Installs of other families that a family uses as well. */
-const alsoUses = { interop: ["uws"], twins: ["uws"] };
-/** The only Node.js line for which a family's packages have binaries; on others the family, or the part of another that needs it, is left out. */
+/** Families that start browsers, databases or installs: few files at a time, long time-outs. None of their files is quick. */
+const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "metrics", "third-party", "twins", "uws"]);
+/** Other families and files that only `npm run test:all` runs, each with a reason. */
+const slow = {
+  hostile: "floods, memory, processor time: minutes",
+  cli: "starts processes and proxies",
+  counts: "counts system calls and bytes of whole processes",
+  examples: "starts every program of the documents",
+  "acceptance/a-creating": "needs packages of its own",
+  "acceptance/f-middlewares": "needs packages of its own",
+  "acceptance/j-parsers": "needs packages of its own",
+  "acceptance/recovery-run": "50,000 messages while networks fail",
+  "api/carried-endings": "drains servers behind a proxy",
+  "api/drained": "megabytes to slow readers",
+  "api/hygiene": "random programs, some of them with two servers",
+  "api/early-return": "waits for real time-outs",
+  "api/slow-readers": "megabytes to slow readers",
+  "api/testing-bounds": "waits for real time-outs",
+  "api/testing-suites": "megabytes over every transport",
+  "api/start": "starts and replaces worker processes",
+  "api/workers": "starts worker processes",
+  "architecture/docstrings": "compiles src/",
+  "architecture/walks": "compiles src/",
+  "doors/redis": "waits for real time-outs",
+  "doors/threats": "floods and time-outs",
+  "types/resolution": "seven compilations",
+  "unit/engine/frame-reader": "every way to cut frames",
+  "unit/protocol/fuzz": "random bytes",
+  "webtransport/session": "a thousand sessions",
+  "wire/engine/compressed-frames": "every way to cut frames",
+  "wire/engine/one-write": "megabytes to slow readers",
+  "wire/engine/polling-bodies": "waits for real time-outs",
+  "wire/half-closed": "megabytes to slow readers",
+};
+/** Families whose installed packages another family also uses. */
+const alsoUses = { interop: ["uws"], twins: ["uws"], uws: ["acceptance"] };
+/** The only Node.js line for which a family's packages have binaries; on other lines the family, and tests of others that need it, are skipped. */
 const nodeLine = { uws: 20 };
-/** A file whose event loop never ends would hold the run for ever. */
-const familyLimitMs = 10 * 60_000;
+/** Time-out of a family: a file whose event loop does not end would never finish. */
+const familyLimitMs = 30 * 60_000;
 const testRoot = join(root, "test");
+/** The folders of families; see test/README.md. */
+const folders = ["protocol", "public-api", "peers", "project"];
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { node: { type: "string" }, only: { type: "string" } },
 });
-const families = positionals.length > 0 ? positionals.flatMap(expandGroup) : knownFamilies();
-const total = { passed: 0, failed: 0, skipped: 0 };
+/** The directory of each family, by name. */
+const directories = findFamilies();
+checkSlow();
+const total = { passed: 0, failed: 0, skipped: 0, failures: [] };
 
-for (const family of families) {
-  const counts = await runFamily(family);
-  for (const key of Object.keys(total)) total[key] += counts[key];
+for (const { name, files } of (positionals.length > 0 ? positionals : [...directories.keys()]).flatMap(runsOf)) {
+  const counts = await run(name, files);
+  for (const key of ["passed", "failed", "skipped"]) total[key] += counts[key];
+  total.failures.push(
+    ...(counts.failures?.length > 0 || counts.failed === 0 ? (counts.failures ?? []) : [`${name}: ended before its tests did`]),
+  );
 }
 const verdict = `${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`;
 if (process.env.ROOMCAST_TEST_SUMMARY) writeFileSync(process.env.ROOMCAST_TEST_SUMMARY, JSON.stringify(total));
+if (total.failures.length > 0) console.log(`\nfailed:\n${total.failures.map((title) => `  ${title}`).join("\n")}`);
 console.log(`\n${verdict}`);
 process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
 
-function expandGroup(name) {
-  if (name !== "fast" && name !== "heavy") return [name];
-  return knownFamilies().filter((family) => heavy.has(family) === (name === "heavy"));
+function findFamilies() {
+  const found = new Map([["unit", join(testRoot, "unit")]]);
+  for (const folder of foldersIn(testRoot)) {
+    if (folder === "unit" || folder === "support") continue;
+    if (!folders.includes(folder)) throw new Error(`test/${folder}: families are in ${folders.join(", ")}, see test/README.md`);
+    for (const family of foldersIn(join(testRoot, folder))) found.set(family, join(testRoot, folder, family));
+  }
+  return found;
 }
 
-function knownFamilies() {
-  return readdirSync(testRoot, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && entry.name !== "node_modules" && testFiles(entry.name).length > 0)
+/** Throws for an entry without a file: a slow file that has moved would become part of the quick run. */
+function checkSlow() {
+  for (const key of Object.keys(slow)) {
+    const [family, ...path] = key.split("/");
+    const isThere =
+      path.length === 0 ? directories.has(family) : existsSync(join(directories.get(family) ?? "", `${path.join("/")}.test.js`));
+    if (!isThere) throw new Error(`slow: no test/…/${key}`);
+  }
+}
+
+function foldersIn(directory) {
+  return readdirSync(directory, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && entry.name !== "node_modules")
     .map((entry) => entry.name);
 }
 
+/** Expands a name on the command line to `{ name, files }`, each for one process of Node's test runner. */
+function runsOf(name) {
+  const all = [...directories.keys()].map((family) => ({ name: family, files: testFiles(family) }));
+  if (name === "quick") return [{ name, files: all.flatMap((each) => each.files.filter((file) => !isSlow(each.name, file))) }];
+  if (name === "rest") return all.map((each) => ({ name: each.name, files: each.files.filter((file) => isSlow(each.name, file)) }));
+  const named = all.filter((each) => each.name === name || directories.get(each.name) === join(testRoot, name, each.name));
+  if (named.length === 0) throw new Error(`${name} is neither a family nor a folder of families: ${[...directories.keys()].join(", ")}`);
+  return named;
+}
+
 function testFiles(family) {
-  const directory = join(testRoot, family);
-  if (!existsSync(directory)) return [];
+  const directory = directories.get(family);
   return readdirSync(directory, { recursive: true })
     .filter((file) => file.endsWith(".test.js") && !file.split(/[\\/]/).includes("node_modules"))
     .filter((file) => !options.only || file.includes(options.only))
@@ -60,26 +124,30 @@ function testFiles(family) {
     .sort();
 }
 
-/** Runs one family in a child process and counts its tests; a run that dies without counts is one failure. */
-async function runFamily(family) {
-  const files = testFiles(family);
-  console.log(`\n── ${family}: ${files.length} file${files.length === 1 ? "" : "s"}`);
+function isSlow(family, file) {
+  const path = relative(directories.get(family), join(root, file)).replaceAll("\\", "/");
+  return heavy.has(family) || family in slow || `${family}/${path.replace(".test.js", "")}` in slow;
+}
+
+/** Runs files of one family, or those of `quick`, in a child process and counts the tests; a run that ends without counts is one failure. */
+async function run(name, files) {
   if (files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
-  if (!hasNodeFor(family)) {
-    console.log(`── ${family}: left out, its packages have binaries for Node.js ${nodeLine[family]} alone`);
+  console.log(`\n── ${name}: ${files.length} file${files.length === 1 ? "" : "s"}`);
+  if (!hasNodeFor(name)) {
+    console.log(`── ${name}: left out, its packages have binaries for Node.js ${nodeLine[name]} alone`);
     return { passed: 0, failed: 0, skipped: files.length };
   }
-  for (const other of alsoUses[family] ?? []) if (hasNodeFor(other) && !installFamily(other)) return { passed: 0, failed: 1, skipped: 0 };
-  if (!installFamily(family) || !setUpFamily(family)) return { passed: 0, failed: 1, skipped: 0 };
+  const installed = [...(alsoUses[name] ?? []).filter(hasNodeFor), ...(directories.has(name) ? [name] : [])];
+  if (!installed.every(installFamily) || !setUpFamily(name)) return { passed: 0, failed: 1, skipped: 0 };
 
   const directory = mkdtempSync(join(tmpdir(), "roomcast-test-"));
   const countsFile = join(directory, "counts.json");
   const started = Date.now();
-  const status = await runNode(family, files, countsFile);
+  const status = await runNode(name, files, countsFile);
   const counts = existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, "utf8")) : { passed: 0, failed: 1, skipped: 0 };
   rmSync(directory, { recursive: true, force: true });
   if (status !== 0 && counts.failed === 0) counts.failed = 1;
-  console.log(`── ${family}: ${counts.passed} passed, ${counts.failed} failed in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  console.log(`── ${name}: ${counts.passed} passed, ${counts.failed} failed in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   return counts;
 }
 
@@ -90,8 +158,9 @@ function hasNodeFor(family) {
 }
 
 function runNode(family, files, countsFile) {
-  const concurrency = heavy.has(family) ? 2 : Math.max(2, availableParallelism());
-  const timeoutMs = heavy.has(family) ? 300_000 : 120_000;
+  const cores = Math.max(2, availableParallelism());
+  const concurrency = heavy.has(family) ? 2 : family === "quick" ? cores + 1 : cores; // some quick files wait without using the processor
+  const timeoutMs = family === "quick" ? 120_000 : family === "cluster" ? 900_000 : 300_000; // of a file
   const args = [
     "--test",
     `--test-concurrency=${concurrency}`,
@@ -124,9 +193,9 @@ function runNode(family, files, countsFile) {
   });
 }
 
-/** Installs test/<family>/package.json unless node_modules carries the stamp of the same lockfile. */
+/** Installs the package.json of a family unless node_modules has the stamp of the same lockfile. */
 function installFamily(family) {
-  const directory = join(testRoot, family);
+  const directory = directories.get(family);
   if (!existsSync(join(directory, "package.json"))) return true;
   const hash = createHash("sha256");
   for (const name of ["package.json", "package-lock.json"]) {
@@ -136,7 +205,7 @@ function installFamily(family) {
   const stamp = join(directory, "node_modules/.roomcast-stamp");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return true;
 
-  console.log(`   installing test/${family}`);
+  console.log(`   installing ${relative(root, directory)}`);
   const command = existsSync(join(directory, "package-lock.json")) ? "ci" : "install";
   const args = [command, "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
   const { status } = spawnSync("npm", args, {
@@ -145,7 +214,7 @@ function installFamily(family) {
     shell: process.platform === "win32",
   });
   if (status !== 0) {
-    console.error(`   test/${family}: npm ${command} failed`);
+    console.error(`   ${relative(root, directory)}: npm ${command} failed`);
     return false;
   }
   mkdirSync(join(directory, "node_modules"), { recursive: true });
@@ -153,11 +222,11 @@ function installFamily(family) {
   return true;
 }
 
-/** Runs test/<family>/setup.mjs: what must be fresh on every run, unlike an install. */
+/** Runs the setup.mjs of a family, which prepares every run, unlike the install. */
 function setUpFamily(family) {
-  const file = join(testRoot, family, "setup.mjs");
+  const file = join(directories.get(family) ?? testRoot, "setup.mjs");
   if (!existsSync(file)) return true;
   const { status } = spawnSync(process.execPath, [file], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
-  if (status !== 0) console.error(`   test/${family}: setup.mjs failed`);
+  if (status !== 0) console.error(`   ${relative(root, file)} failed`);
   return status === 0;
 }

@@ -1,6 +1,6 @@
 /**
- * Writes the ES entries. Each public door gets one `.mjs` that re-exports by name what the CommonJS door exports, and one `.d.mts` beside it,
- * so that `import` and `require` give the same instance. Each entry is then imported and compared with its CommonJS door.
+ * Writes the ES module entries. Each public entry gets an `.mjs` file that re-exports the CommonJS exports by name, and a `.d.mts` file with the
+ * types, so that `import` and `require` give the same instance. Each file is then imported and compared with its CommonJS entry.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -25,7 +25,8 @@ async function writeEntry({ specifier, cjs, esm, esmTypes }) {
   const file = join(root, esm);
   const target = relativeSpecifier(file, join(root, cjs));
   const door = require(join(root, cjs));
-  const names = Object.keys(door).filter((name) => name !== "default" && name !== "__esModule" && identifier.test(name));
+  const hidden = ["default", "__esModule", "length", "name", "prototype"];
+  const names = Object.getOwnPropertyNames(door).filter((name) => !hidden.includes(name) && identifier.test(name));
 
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `// The same instance that \`require("${specifier}")\` gives, by name.\n${reexport(door, names, target)}`);
@@ -38,8 +39,8 @@ async function writeEntry({ specifier, cjs, esm, esmTypes }) {
 }
 
 /**
- * A compiled ES module is re-exported name by name, since bundlers give its default import another meaning than Node;
- * a door that replaces `module.exports` is only seen whole, through its default import.
+ * A compiled ES module is re-exported name by name, since bundlers resolve its default import differently from Node.js.
+ * An entry that replaces `module.exports` has only a default import.
  */
 function reexport(door, names, target) {
   if (names.length === 0) return "export {};\n";

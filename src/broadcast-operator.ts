@@ -1,2 +1,2 @@
-/* Tools patch `dist/broadcast-operator.js` by path: what is exported here is the class itself, loaded by the entry. */
-export { BroadcastOperator } from "./server/broadcast";
+/* `BroadcastOperator` at the path at which tools patch it, `dist/broadcast-operator.js`; loaded by the entry. */
+export { BroadcastOperator } from "./server/broadcast/broadcast-operator";

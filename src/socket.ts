@@ -1,2 +1,2 @@
-/* Tools patch `dist/socket.js` by path: what is exported here is the class itself, loaded by the entry. */
-export { Socket } from "./server/socket";
+/* `Socket` at the path at which tools patch it, `dist/socket.js`; loaded by the entry. */
+export { Socket } from "./server/socket/socket";

@@ -1,2 +1,2 @@
-/* The event-map types under the path that programs import them from. */
+/* The event-map types at the path from which programs import them, `dist/typed-events`. */
 export type * from "./server/events";

@@ -1,4 +1,4 @@
-// A test bed: one server process on its core, load generators on theirs, and the clock between them.
+// A test bed: one server process, load generators on other cores, and the measurement of both.
 import { Histogram } from "./stats.mjs";
 import { startChild } from "./child.mjs";
 
@@ -6,7 +6,7 @@ const local = (path) => new URL(`../${path}`, import.meta.url).pathname;
 
 const sum = (list) => list.reduce((total, value) => total + value, 0);
 
-/** The load generators; a command goes to all of them, each with its share of `count` clients. */
+/** The load generators. A command is sent to all of them, each with its share of `count` clients. */
 export class Load {
   constructor(workers) {
     this.workers = workers;
@@ -17,7 +17,7 @@ export class Load {
     return new Load(await Promise.all(Array.from({ length: processes }, start)));
   }
 
-  /** Numbers named in `shared` are divided among the workers. */
+  /** Divides the numbers named in `shared` among the workers. */
   async run(name, argument = {}, shared = []) {
     const results = await Promise.all(
       this.workers.map((worker, index) => {
@@ -34,7 +34,7 @@ export class Load {
     return { units: sum(results.map((result) => result?.units ?? 0)), latencies: merged("latencies"), lags: merged("lags") };
   }
 
-  /** Microseconds that each generator has worked so far. */
+  /** Microseconds of work of each generator so far. */
   work() {
     return Promise.all(this.workers.map((worker) => worker.command("work")));
   }
@@ -58,7 +58,7 @@ export class Bed {
     this.tls = settings.tls ?? false;
   }
 
-  /** Load comes from the first `count` generators only. */
+  /** Uses the first `count` generators only. */
   useGenerators(count) {
     this.load = new Load(this.load.workers.slice(0, count));
   }
@@ -75,14 +75,14 @@ export class Bed {
     return this.load.run("close");
   }
 
-  /** Repeats `work` until the compiler had time to be done. */
+  /** Repeats `work` until the compiler has had time to optimise. */
   async warmUp(work) {
     const until = performance.now() + this.settings.warmupMs;
     do await work();
     while (performance.now() < until);
   }
 
-  /** What `work` cost the server, and the load generators. */
+  /** Measures the cost of `work` for the server and the load generators. */
   async measure(work) {
     const [loadBefore, { cpu: before }] = await Promise.all([this.load.work(), this.server.command("cpu")]);
     const start = performance.now();
@@ -104,6 +104,6 @@ export class Bed {
 }
 
 export async function startServer({ script, config = {}, nodeArgs = [] }, { node, core, options = {}, host, isNode = false } = {}) {
-  const merged = { ...config, isNode, ...(host === undefined ? {} : { host }), options: { ...config.options, ...options } };
+  const merged = { ...config, isNode, ...(host === undefined ? {} : { host }), options: { ...options, ...config.options } };
   return startChild({ script: local(script), args: [JSON.stringify(merged)], nodeArgs: ["--expose-gc", ...nodeArgs], node, core });
 }

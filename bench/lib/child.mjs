@@ -1,11 +1,11 @@
-// A child process that answers commands: servers and load generators are both.
+// The parent's side of a child process that answers commands: a server or a load generator.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
 export const canPin = existsSync("/usr/bin/taskset") && availableParallelism() > 1;
 
-/** As many open files as the machine lets this user have, for tens of thousands of clients. */
+/** Raises the limit of open files as far as the machine allows, for tens of thousands of clients. */
 const FILES = ["1048576", "300000", "120000"].find(
   (count) => existsSync("/usr/bin/prlimit") && spawnSync("prlimit", [`--nofile=${count}:${count}`, "true"]).status === 0,
 );
@@ -13,8 +13,8 @@ const FILES = ["1048576", "300000", "120000"].find(
 /**
  * Starts a script and waits for the message that says it is ready.
  * @param args  `{ script, args, nodeArgs, node, core }`; `core` is a list for taskset, and counts only where it is installed
- * @returns `{ ready, command(name, argument), stop(), pid }`; `ready` is what the script reported
- * @throws when the script ends before it is ready, with what it wrote
+ * @returns `{ ready, command(name, argument), stop(), pid }`; `ready` is the message of the script
+ * @throws if the script ends before it is ready; the error has its output
  */
 export async function startChild({ script, args = [], nodeArgs = [], node = process.execPath, core = null, env = {} }) {
   const words = [node, ...nodeArgs, script, ...args];
@@ -66,7 +66,7 @@ function lastLine(text) {
   return lines.find((line) => /^\w*Error\b|^skip: /.test(line.trim())) ?? lines.at(-1);
 }
 
-/** CPU time of a process in microseconds, as the kernel counts it: for processes that can't be asked. */
+/** CPU time of a process in microseconds, from the kernel: for processes that answer no commands. */
 export function cpuOf(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
   return { user: Number(fields[11]) * 10_000, system: Number(fields[12]) * 10_000 };

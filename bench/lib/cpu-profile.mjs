@@ -1,12 +1,12 @@
-// Splits a CPU profile by who was at work.
+// Splits a CPU profile into shares of packages, Node.js and the program.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** Native functions that are the write itself: a system call with a thin wrapper. */
+/** Native functions that are little more than the system call `write`. */
 const WRITES = new Set(["writev", "writeBuffer", "writeLatin1String", "writeUtf8String", "writeAsciiString", "writeUcs2String"]);
 const JSON_NAMES = new Set(["parse", "stringify"]);
 
-/** What `dispatch` does is to start and stop the profiler. */
+/** `dispatch` starts and stops the profiler. */
 const BY_FUNCTION = {
   dispatch: "idle",
   "(idle)": "idle",
@@ -15,7 +15,7 @@ const BY_FUNCTION = {
   "(root)": "idle",
 };
 
-/** The first match on a script's path counts; deeper packages come first. */
+/** The first match on the path of a script counts; nested packages come first. */
 const BY_PATH = [
   [/node_modules\/(ws|uwebsockets)\//, "$1"],
   [/node_modules\/engine\.io-parser\/|node_modules\/socket\.io-parser\//, "parser"],
@@ -36,8 +36,8 @@ const BY_PATH = [
 ];
 
 /**
- * @param profile  what the inspector's profiler gave
- * @returns shares of the time not idle, `{ name, share }` from the most to the least, the functions with the most own time, and the idle share of all
+ * @param profile  the result of the inspector's profiler
+ * @returns shares of the time that was not idle, `{ name, share }`, largest first; the functions with the most own time; the idle share of the whole time
  */
 export function splitProfile({ nodes, samples, timeDeltas }) {
   const byId = new Map(nodes.map((node) => [node.id, { ...node, callFrame: unbundled(node.callFrame) }]));
@@ -70,7 +70,7 @@ export function splitProfile({ nodes, samples, timeDeltas }) {
 const BUNDLE = /\/dist\/roomcast\.js$/;
 let bundledModules = null;
 
-/** The place in the module that a place in the bundle of all modules comes from. */
+/** Converts a position in the bundle to the position in its module. */
 function unbundled(callFrame) {
   const { url, lineNumber } = callFrame;
   if (!BUNDLE.test(url)) return callFrame;

@@ -1,10 +1,10 @@
-// Where a process's time goes, the kernel included: samples of Linux's `perf`, where that is installed.
+// Samples a process with Linux's `perf`, if that is installed: shares of its time, the kernel included.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Makes Node.js tell `perf` the names of JavaScript functions. */
+/** Options of Node.js that give `perf` the names of JavaScript functions. */
 export const NODE_ARGS = ["--perf-basic-prof"];
 
 export const hasPerf = () => spawnSync("perf", ["--version"]).status === 0;
@@ -22,7 +22,7 @@ const PARTS = [
   [/^/, "Node.js, V8, C library: native"],
 ];
 
-/** @returns shares of the processor time of `pid` while `work` ran, `[part, share]` from the most to the least */
+/** @returns shares of the CPU time of `pid` while `work` ran, `[part, share]`, largest first */
 export async function splitWithPerf(pid, work) {
   const folder = mkdtempSync(join(tmpdir(), "roomcast-perf-"));
   const file = join(folder, "samples");

@@ -1,4 +1,4 @@
-// What is written down: results as data, as a table, as a chart, and the README's section.
+// Writes results as data, as a table, as a chart, and as the section of the README.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { arch, availableParallelism, totalmem, type } from "node:os";
 import { join } from "node:path";
@@ -14,8 +14,17 @@ export const RESULTS = join(root, "bench/results");
 const BASE = "socket.io";
 const START = "<!-- bench:start -->";
 const END = "<!-- bench:end -->";
+/** The rows in the README; all others are in bench/results. */
+const README_ROWS = [
+  "connect, websocket only",
+  "echo with ack, 1 in flight",
+  "burst of 20 to one client",
+  "broadcast 64 B to 1000",
+  "long-polling echo",
+  "idle memory, 10,000 clients: RSS",
+];
 
-/** The machine in general words, and the versions that were run. */
+/** The machine in general terms, and the versions that were run. */
 export function describeMachine({ version, serverCore, loadCores }) {
   const gibibytes = Math.round(totalmem() / 2 ** 30);
   const versions = {};
@@ -38,7 +47,7 @@ export function describeMachine({ version, serverCore, loadCores }) {
   return { version, kind, pinned, versions, date, summary };
 }
 
-/** Writes data, table and chart; scenarios that were not run this time keep what an earlier run found on the same Node.js line. */
+/** Writes data, table and chart. Scenarios that were not run this time keep the result of an earlier run on the same Node.js line. */
 export function writeReport(report) {
   mkdirSync(RESULTS, { recursive: true });
   const name = `node-${report.machine.version.slice(1).split(".")[0]}`;
@@ -54,12 +63,12 @@ export function writeReport(report) {
 
 function mergeReports(old, fresh) {
   const measured = new Set(fresh.rows.map(placeOf));
-  const kept = old.rows.filter((row) => placeOf(row) !== -1 && !measured.has(placeOf(row))); // as a whole: ratios compare servers of one run
+  const kept = old.rows.filter((row) => placeOf(row) !== -1 && !measured.has(placeOf(row))); // whole rows: a ratio compares servers of one run
   const servers = [...old.servers, ...fresh.servers.filter(({ name }) => !old.servers.some((server) => server.name === name))];
   return { ...fresh, servers, rows: [...kept, ...fresh.rows].sort((a, b) => placeOf(a) - placeOf(b)) };
 }
 
-/** Where the scenario of a row stands among the scenarios; -1: it is no more. */
+/** The index of a row's scenario; -1 if it no longer exists. */
 const placeOf = ({ scenario }) =>
   scenarios.findIndex(({ title }) => scenario === title || scenario.startsWith(`${title}: `) || scenario.startsWith(`${title} (`));
 
@@ -150,7 +159,7 @@ function markdown(report, name) {
   return lines.join("\n") + "\n";
 }
 
-/** What has to be reached, and whether it is; `npm run bench:targets` says the same of all results. */
+/** The targets, and whether they are reached; `npm run bench:targets` prints the same for all results. */
 function targetsOf(rows) {
   const tables = checkTargets(rows);
   return [...summariseTargets(tables).map((line) => `${line.trim()}.`), "", ...describeTargets(tables)];
@@ -158,13 +167,13 @@ function targetsOf(rows) {
 
 const many = (count, thing) => `${count} ${thing}${count === 1 ? "" : "s"}`;
 
-/** Scenarios may come from different runs. */
+/** The dates of the runs: scenarios may come from different ones. */
 function describeRun({ rounds, turns, warmupMs, scale, date }) {
   const times = turns > 1 ? `${many(rounds, "round")} of ${many(turns, "turn")}` : many(rounds, "round");
   return `${date}: ${times}, warm-up ${warmupMs} ms per process${scale === 1 ? "" : `, load ${scale} of the usual`}.`;
 }
 
-/** Puts the results into README.md, between the markers; without markers, as a section of its own before the table of what is run. */
+/** Writes selected rows and the chart of all into README.md, between the markers; without markers, as a new section at the end. */
 export function writeReadme() {
   const section = readmeSection();
   if (section === null) throw new Error("there are no results in bench/results yet");
@@ -172,15 +181,13 @@ export function writeReadme() {
   const text = readFileSync(file, "utf8");
   const from = text.indexOf(START);
   const to = text.indexOf(END);
-  const before = text.indexOf("\n## What is run against it");
   let next;
   if (from !== -1 && to > from) next = text.slice(0, from) + section + text.slice(to + END.length);
-  else if (before !== -1) next = `${text.slice(0, before)}\n## Measured\n\n${section}\n${text.slice(before)}`;
   else next = `${text.trimEnd()}\n\n## Measured\n\n${section}\n`;
   writeFileSync(file, next);
 }
 
-/** The fewest that a scenario of several rounds was run. */
+/** The smallest number of rounds of a scenario that has several. */
 function roundsOf(first) {
   return Math.min(first.rounds, ...first.rows.map(({ run }) => run.rounds).filter((rounds) => rounds > 1));
 }
@@ -193,22 +200,22 @@ function readmeSection() {
     first.servers.some((server) => server.name === name),
   );
   const titles = shown.map((name) => first.servers.find((server) => server.name === name).title);
+  const versions = Object.entries(first.machine.versions).map(([name, version]) => `${name} ${version}`);
+  const rows = README_ROWS.map((title) => first.rows.find(({ scenario }) => scenario === title)).filter((row) => row !== undefined);
   const links = [first, ...others].map(({ name, machine }) => `[Node.js ${machine.version}](bench/results/${name}.md)`);
   return [
     START,
-    `\`npm run bench\` on Node.js ${first.machine.version}; ${first.machine.kind}; ${first.machine.pinned}; loopback; ${Object.entries(
-      first.machine.versions,
-    )
-      .map(([name, version]) => `${name} ${version}`)
-      .join(", ")}; ${first.machine.date}.`,
-    `Server CPU time (user + system) per unit, medians of ${roundsOf(first)} rounds in turns; in brackets how many times less than socket.io.`,
-    `Everything, with hand-written servers beside it, latencies and the spread: ${links.join(", ")}; how it is measured: [docs/performance.md](docs/performance.md).`,
-    "",
-    `![How many times less than socket.io](bench/results/${first.name}.svg)`,
+    `Server CPU time (user + system) per unit, or memory; medians of ${roundsOf(first)} rounds in turns; in brackets how many times less than socket.io.`,
+    `Node.js ${first.machine.version}; ${first.machine.kind}; loopback; ${versions.join(", ")}; ${first.machine.date}.`,
     "",
     `| scenario | unit | ${titles.join(" | ")} |`,
     `|---|---|${shown.map(() => "--:").join("|")}|`,
-    ...first.rows.map((row) => `| ${row.scenario} | ${unitOf(row)} | ${shown.map((name) => cell(row, name)).join(" | ")} |`),
+    ...rows.map((row) => `| ${row.scenario} | ${unitOf(row)} | ${shown.map((name) => cell(row, name)).join(" | ")} |`),
+    "",
+    `![How many times less than socket.io](bench/results/${first.name}.svg)`,
+    "",
+    `All ${first.rows.length} rows, with servers written by hand beside them, latencies and the spread: ${links.join(", ")}. How it is measured, and`,
+    "`npm run bench` to repeat it: [docs/performance.md](docs/performance.md).",
     END,
   ].join("\n");
 }

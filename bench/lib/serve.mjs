@@ -1,6 +1,6 @@
-// The child's side of child.mjs.
+// The child's side of the commands of child.mjs.
 
-/** Answers commands that the parent sends: `commands[name](argument)`, a value or a promise of it. */
+/** Answers commands of the parent: `commands[name](argument)` returns a value or a promise. */
 export function answerCommands(commands) {
   process.on("message", async ({ id, name, argument }) => {
     try {

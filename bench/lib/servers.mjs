@@ -1,7 +1,7 @@
-// Who is compared. `kind`: "api" runs the program of servers/api-server.mjs, "bare" is written by hand; `host`: what listens.
+// The servers that are compared. `kind`: "api" runs the program of servers/api-server.mjs, "bare" is written by hand; `host`: what listens.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 const root = new URL("../../", import.meta.url).pathname;
 const bench = join(root, "bench");
@@ -28,6 +28,14 @@ export const SERVERS = {
     config: { module: roomcast, options: { sockets: "stream" } },
     onRequest: true,
   },
+  "roomcast-uncompressed": {
+    title: "roomcast, uncompressed",
+    kind: "api",
+    host: "node",
+    script: api,
+    config: { module: roomcast, options: { perMessageDeflate: false } },
+    onRequest: true,
+  },
   "socket.io": { title: "socket.io", kind: "api", host: "node", script: api, config: { module: original, adapters: adapters.original } },
   ws: { title: "bare ws", kind: "bare", host: "node", script: "servers/ws-server.mjs", config: { preframed: false } },
   preframed: { title: "bare ws, preframed", kind: "bare", host: "node", script: "servers/ws-server.mjs", config: { preframed: true } },
@@ -42,8 +50,32 @@ export const SERVERS = {
   uws: { title: "bare uWebSockets.js", kind: "bare", host: "uws", script: "servers/uws-server.mjs" },
 };
 
-/** The original on the same HTTP server. */
+/** socket.io on the same HTTP server. */
 export const baseOf = (name) => (SERVERS[name].host === "uws" ? "socket.io-uws" : "socket.io");
+
+/** The same server of the build that `addEarlier` added. */
+export const earlierOf = (name) =>
+  name === "roomcast" ? "roomcast-earlier" : name === "roomcast-uws" ? "roomcast-earlier-uws" : undefined;
+
+/**
+ * Adds the servers of another build of roomcast, for example of an earlier commit.
+ * @param directory  a checkout that was built
+ * @returns their names
+ */
+export function addEarlier(directory) {
+  const module = resolve(directory, "dist/index.js");
+  if (!existsSync(module)) throw new Error(`--against ${directory}: ${module} is missing, build it first`);
+  const config = { module, adapters: resolve(directory, "dist/public/adapter.js") };
+  SERVERS["roomcast-earlier"] = { title: "roomcast, earlier", kind: "api", host: "node", script: api, config };
+  SERVERS["roomcast-earlier-uws"] = {
+    title: "roomcast on uWebSockets.js, earlier",
+    kind: "api",
+    host: "uws",
+    script: api,
+    config: { ...config, host: "uws" },
+  };
+  return ["roomcast-earlier", "roomcast-earlier-uws"];
+}
 
 /** @param list  names with commas, or "all" */
 export function chooseServers(list) {
@@ -53,7 +85,7 @@ export function chooseServers(list) {
   return names;
 }
 
-/** Installs the rivals once; uWebSockets.js only with `uws`, or tells why it is missing. */
+/** Installs the compared packages once; uWebSockets.js only with `uws`. Prints why it is missing. */
 export function installRivals({ uws }) {
   install(bench, "socket.io");
   if (uws) install(join(bench, "uws"), "uwebsockets");
@@ -71,7 +103,7 @@ function install(directory, proof) {
   if (status !== 0) throw new Error(`npm ci failed in ${directory}`);
 }
 
-/** The Node.js that is the newest long-term line among those that the tests run on. */
+/** The newest long-term support line of Node.js among those that the tests run on. */
 export function currentLongTermNode() {
   const directory = join(root, ".ci/node-versions");
   if (!existsSync(join(directory, "node_modules"))) spawnSync("npm", ["ci", "--loglevel=error"], { cwd: directory, stdio: "inherit" });

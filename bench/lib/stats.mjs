@@ -1,12 +1,12 @@
-// Medians, and a histogram of durations that travels between processes.
+// Medians, and a histogram of durations that can be sent between processes.
 
 export const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
 const short = (value) => Number(value.toPrecision(5));
 export const summary = (list) => ({ median: median(list), min: Math.min(...list), max: Math.max(...list), rounds: list.map(short) });
 
 /**
- * How many times less `own` is than `base`: the median over the rounds, each compared with the other's turn of the same round, since
- * the machine's speed differs from one minute to the next. Both are summaries; undefined where there is no such thing.
+ * The ratio of `base` to `own`, two summaries: the median of the ratios of turns in the same round, because the machine's speed changes
+ * from one minute to the next. Undefined if one of them is missing.
  */
 export function ratioOf(base, own) {
   if (base === undefined || own === undefined || !(base.median > 0) || !(own.median > 0)) return undefined;
@@ -17,7 +17,7 @@ export function ratioOf(base, own) {
 
 const PER_OCTAVE = 32;
 
-/** Counts durations in buckets 2 % wide. */
+/** Counts durations in buckets with a width of 2 %. */
 export class Histogram {
   constructor(counts = new Array(PER_OCTAVE * 32).fill(0)) {
     this.counts = counts;
@@ -35,7 +35,7 @@ export class Histogram {
     return this.counts.reduce((sum, count) => sum + count, 0);
   }
 
-  /** @returns microseconds below which the share `fraction` of the durations lies; `null` without durations */
+  /** @returns the quantile `fraction` in microseconds; `null` without durations */
   quantile(fraction) {
     const total = this.total;
     if (total === 0) return null;

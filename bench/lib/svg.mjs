@@ -1,4 +1,4 @@
-// Charts as SVG text: no library, two shapes.
+// Two kinds of charts as SVG text, without a library.
 
 export const COLOURS = {
   roomcast: "#0b6e4f",
@@ -80,8 +80,8 @@ export function dotChart({ title, servers, rows }) {
 }
 
 /**
- * Small line charts, one beside the other: x logarithmic, y from zero.
- * @param panels  `{ title, unit, xTitle, lines: [{ name, title, points: [[x, y], …] }] }`
+ * Small line charts side by side: x logarithmic, or with `isLinear` from zero and without dots; y from zero.
+ * @param panels  `{ title, unit, xTitle, isLinear, lines: [{ name, title, points: [[x, y], …] }] }`
  */
 export function lineCharts({ title, panels }) {
   const perRow = 3;
@@ -102,13 +102,15 @@ export function lineCharts({ title, panels }) {
   return page(width, 80 + Math.ceil(panels.length / perRow) * cell.height, title, body);
 }
 
-function drawPanel({ title, unit, xTitle, lines }, left, top, cell) {
+function drawPanel({ title, unit, xTitle, isLinear = false, lines }, left, top, cell) {
   const [x0, x1, y0, y1] = [left + 56, left + cell.width - 18, top + cell.height - 52, top + 26];
   const points = lines.flatMap((entry) => entry.points);
-  const xs = [...new Set(points.map(([value]) => value))].sort((a, b) => a - b);
+  const met = [...new Set(points.map(([value]) => value))].sort((a, b) => a - b);
+  const xs = isLinear ? [0, 1, 2, 3, 4].map((part) => (met.at(-1) * part) / 4) : met;
   const high = Math.max(...points.map(([, value]) => value)) * 1.1 || 1;
   const span = Math.log(xs.at(-1)) - Math.log(xs[0]) || 1;
-  const x = (value) => x0 + ((Math.log(value) - Math.log(xs[0])) / span) * (x1 - x0);
+  const place = (value) => (isLinear ? value / xs.at(-1) : (Math.log(value) - Math.log(xs[0])) / span);
+  const x = (value) => x0 + place(value) * (x1 - x0);
   const y = (value) => y0 - (value / high) * (y0 - y1);
   const [name, ...conditions] = title.split(", ");
   const body = [text(left + 16, top + 2, `${name}, ${unit}`, 'font-weight="600"'), text(left + 16, top + 16, conditions.join(", "))];
@@ -125,7 +127,7 @@ function drawPanel({ title, unit, xTitle, lines }, left, top, cell) {
     body.push(
       `<polyline fill="none" stroke="${colour}" stroke-width="2" points="${own.map(([px, py]) => `${round(x(px))},${round(y(py))}`).join(" ")}"/>`,
     );
-    for (const [px, py] of own) body.push(`<circle cx="${round(x(px))}" cy="${round(y(py))}" r="3" fill="${colour}"/>`);
+    if (!isLinear) for (const [px, py] of own) body.push(`<circle cx="${round(x(px))}" cy="${round(y(py))}" r="3" fill="${colour}"/>`);
   }
   return body;
 }

@@ -1,10 +1,10 @@
-// Counts a process's system calls: every one with strace, else those that read and write, as the kernel counts them.
+// Counts the system calls of a process: all of them with strace, otherwise reads and writes as counted by the kernel.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Which of the ways there is on this machine, in words. */
+/** Describes the method that this machine allows. */
 export function syscallCounter() {
   if (spawnSync("strace", ["-V"]).status === 0) return "strace";
   return existsSync("/proc/self/io") ? "/proc/<pid>/io" : null;
@@ -12,7 +12,7 @@ export function syscallCounter() {
 
 /**
  * Counts the system calls of `pid` while `work` runs.
- * @returns `{ counts: { [name]: number }, result }`; `counts` is empty when there is no way to count
+ * @returns `{ counts: { [name]: number }, result }`; `counts` is empty if neither method works
  */
 export async function countSyscalls(pid, work) {
   const way = syscallCounter();

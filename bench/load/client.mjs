@@ -1,7 +1,8 @@
-// A WebSocket client that costs the load generator little: it frames by hand, reads into one shared buffer, and looks at no more of a
-// frame than it must.
+// A WebSocket client that uses little CPU time: it builds frames itself, reads into one shared buffer, and parses only the necessary part
+// of a frame.
 import { connect } from "node:net";
 import { connect as connectSecurely } from "node:tls";
+import { deflated, MessageReader } from "./message-reader.mjs";
 
 export const BROWSER_HEADERS = [
   "Host: 127.0.0.1",
@@ -21,23 +22,34 @@ const UPGRADE_HEADERS = [
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ].join("\r\n");
 
-/** What is kept of a frame that comes in several pieces: enough to tell what it is. */
+/** Bytes kept of a frame that arrives in several pieces: enough to recognise it. */
 const HEAD_BYTES = 128;
 
-/** One masked text frame (mask 0, so that the payload stands as it is). */
+const RSV1 = 0x40;
+const TEXT_FINAL = 0x81;
+
+/** One masked text frame; the mask is 0, so that the payload is unchanged. */
 export function textFrame(text) {
-  const payload = Buffer.from(text);
+  return frameOf(TEXT_FINAL, Buffer.from(text));
+}
+
+/** The same, compressed. */
+export function deflatedTextFrame(text) {
+  return frameOf(TEXT_FINAL | RSV1, deflated(text));
+}
+
+function frameOf(first, payload) {
   const head =
     payload.length < 126
-      ? Buffer.from([0x81, 0x80 | payload.length, 0, 0, 0, 0])
-      : Buffer.from([0x81, 0xfe, payload.length >> 8, payload.length & 255, 0, 0, 0, 0]);
+      ? Buffer.from([first, 0x80 | payload.length, 0, 0, 0, 0])
+      : Buffer.from([first, 0xfe, payload.length >> 8, payload.length & 255, 0, 0, 0, 0]);
   return Buffer.concat([head, payload]);
 }
 
-/** All sockets read into this buffer: each chunk is dealt with before the next one is read. */
+/** All sockets read into this buffer: each chunk is processed before the next read. */
 const shared = Buffer.allocUnsafe(1 << 18);
 
-/** Connects; `onChunk(chunk)` gets what arrives, valid during the call only. */
+/** Connects; `onChunk(chunk)` receives the data, which is valid during the call only. */
 export function openSocket({ port, tls = false, localAddress }, onChunk, onError) {
   const target = { port, host: "127.0.0.1", localAddress, noDelay: true };
   const onread = { buffer: shared, callback: (length, buffer) => (onChunk(buffer.subarray(0, length)), true) };
@@ -46,10 +58,13 @@ export function openSocket({ port, tls = false, localAddress }, onChunk, onError
 }
 
 export class Client {
-  /** @param settings  `{ port, tls, deflate, query, localAddress }` */
+  /** @param settings  `{ port, tls, deflate, reads, query, localAddress }`; `deflate` offers compression, `reads` keeps all messages in `reader` */
   constructor(settings) {
     this.settings = settings;
+    this.reader = settings.reads ? new MessageReader() : null;
+    this.isCompressing = false;
     this.socket = null;
+    this.bytes = 0;
     this.frames = 0;
     this.onFrame = null;
     this.rest = null;
@@ -61,7 +76,7 @@ export class Client {
     this.polls = null;
   }
 
-  /** Opens the WebSocket; the texts of the handshake go to `onText`. */
+  /** Opens the WebSocket; passes the texts of the handshake to `onText`. */
   dial(onText, reject) {
     const { query = "", deflate } = this.settings;
     this.onText = onText;
@@ -73,7 +88,7 @@ export class Client {
   /** Connects by WebSocket and joins `/`. */
   open() {
     return new Promise((resolve, reject) => {
-      let texts = 0; // the first is the open packet, the second CONNECT's answer; either may be compressed
+      let texts = 0; // the first is the open packet, the second the answer to CONNECT; both may be compressed
       const onText = () => {
         if (++texts === 1) this.socket.write(textFrame("40"));
         else this.ready(resolve);
@@ -89,6 +104,7 @@ export class Client {
   }
 
   take(chunk) {
+    this.bytes += chunk.length;
     if (this.skip > 0) {
       if (chunk.length < this.skip) return void (this.skip -= chunk.length);
       const rest = chunk.subarray(this.skip);
@@ -104,6 +120,7 @@ export class Client {
       const end = data.indexOf("\r\n\r\n");
       if (end === -1) return this.keep(data);
       if (data.latin1Slice(9, 12) !== "101") return void this.socket.destroy(new Error(data.latin1Slice(0, 60)));
+      this.isCompressing = data.latin1Slice(0, end).includes("permessage-deflate");
       at = end + 4;
       this.state = "frames";
       this.onOpen?.();
@@ -122,11 +139,12 @@ export class Client {
       }
       const end = start + length;
       if (end > data.length) {
-        if (this.state !== "ready" || data.length - start < HEAD_BYTES) break;
+        if (this.state !== "ready" || this.reader !== null || data.length - start < HEAD_BYTES) break;
         this.head = Buffer.from(data.subarray(start, start + HEAD_BYTES));
         this.skip = end - data.length;
         return;
       }
+      this.reader?.take(Buffer.from(data.subarray(start, end)), (data[at] & RSV1) !== 0);
       this.finish(data, start, end);
       at = end;
     }

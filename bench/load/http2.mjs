@@ -1,17 +1,17 @@
-// WebSockets over HTTP/2 (RFC 8441): many clients share a connection, so that the limit of open files doesn't limit them.
+// WebSockets over HTTP/2 (RFC 8441): many clients share a connection, so that they need few open files.
 import { connect } from "node:http2";
 import { BROWSER_HEADERS, Client } from "./client.mjs";
 
 const STREAMS_PER_CONNECTION = 250;
 const HEADERS = Object.fromEntries(
   BROWSER_HEADERS.split("\r\n")
-    .slice(1) // the host is the authority
+    .slice(1) // the host is in `:authority`
     .map((line) => line.toLowerCase().split(": ")),
 );
 
 let newest = null;
 
-/** A connection with room for one more stream. */
+/** Returns a connection that can open one more stream. */
 function connection({ port }) {
   if (newest === null || newest.port !== port || newest.streams === STREAMS_PER_CONNECTION || newest.session.closed) {
     const session = connect(`http://127.0.0.1:${port}`);
@@ -50,6 +50,6 @@ export class StreamClient extends Client {
 
   close() {
     super.close();
-    this.session?.close(); // once all its streams are
+    this.session?.close(); // closes after all its streams
   }
 }

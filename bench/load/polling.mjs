@@ -1,9 +1,9 @@
-// A long-polling client: one keep-alive connection for the GETs and one for the POSTs, HTTP written by hand.
+// A long-polling client: one keep-alive connection for GET and one for POST requests; reads and writes HTTP itself.
 import { BROWSER_HEADERS, Client, openSocket, textFrame } from "./client.mjs";
 
 const PATH = "/socket.io/?EIO=4&transport=polling";
 
-/** One keep-alive connection, one exchange at a time. A connection that the server closed for being idle is opened anew. */
+/** One keep-alive connection, one request at a time. Reopened if the server closed it because it was idle. */
 class Exchange {
   constructor(settings) {
     this.settings = settings;
@@ -80,7 +80,7 @@ export class PollingClient {
     return this;
   }
 
-  /** One event with acknowledgement: a POST, and the GET that brings the answer. */
+  /** One event with acknowledgement: a POST, and the GET with the answer. */
   async echo(id) {
     const poll = this.get();
     await this.post(`42${id}["echo","hello world"]`);
@@ -93,7 +93,7 @@ export class PollingClient {
   }
 }
 
-/** Connects by polling, joins `/`, moves to WebSocket as the official client does, and makes sure of it with one echo. */
+/** Connects by polling, joins `/`, upgrades to WebSocket as the official client does, and checks it with one echo. */
 export async function openByUpgrade(settings) {
   const polls = await new PollingClient(settings).open();
   const client = new Client({ ...settings, query: `&sid=${polls.sid}` });

@@ -1,7 +1,7 @@
-// The load shapes, as data. Where one load can be repeated, `open(bed)` connects the clients and `turn(bed)` is the load, which
-// resolves with `{ units, latencies }`; what `before(bed)` and `after(bed)` do around it isn't counted. All servers live side by side and take
-// short turns. Elsewhere `run(bed)` needs a fresh server and gives one measurement (see `Bed.measure`), or `{ parts }` with several:
-// measurements, or `{ value, unit, per }`. `for` tells which servers it makes sense for; `options` and `host` change how the server is started.
+// The scenarios. If a load can be repeated, `open(bed)` connects the clients and `turn(bed)` is the load, which resolves with
+// `{ units, latencies }`; `before(bed)` and `after(bed)` run around it and are not measured. All servers run at the same time and take short
+// turns. Otherwise `run(bed)` needs a new server and returns one measurement (see `Bed.measure`), or `{ parts }` with several:
+// measurements, or `{ value, unit, per }`. `for` selects the servers, `beside` adds some; `options` and `host` change how a server is started.
 import { median } from "../lib/stats.mjs";
 import { coldStart, installSize } from "./standalone.mjs";
 
@@ -22,12 +22,12 @@ function connect(title, transport, { count = 3000, client, ...scenario } = {}) {
   };
 }
 
-function echo(title, { clients, count, inFlight, bytes, client, ...scenario }) {
+function echo(title, { clients, count, inFlight, client, ...scenario }) {
   return {
     title,
     unit: "message",
     open: (bed) => bed.open(clients, client),
-    turn: (bed) => bed.load.run("echo", { count: bed.scaled(count, inFlight), inFlight, bytes }),
+    turn: (bed) => bed.load.run("echo", { count: bed.scaled(count, inFlight), inFlight }),
     ...scenario,
   };
 }
@@ -50,6 +50,30 @@ function broadcast(title, { clients = 1000, times, perTick = 1, bytes = 64, bina
       return { units: rounds * perTick * clients, latencies };
     },
     ...scenario,
+  };
+}
+
+const deflatingClient = { deflate: true, checks: true };
+const deflating = { options: { perMessageDeflate: true }, for: onNodeApi, beside: ["roomcast-uncompressed"] };
+
+/** Documents to 1,000 clients that negotiated compression; some of them inflate and compare all that they get. */
+function broadcastDeflated(title, { times, bytes, gapMs = 1 }) {
+  const clients = 1000;
+  const rounds = (bed) => bed.scaled(times, 2);
+  return {
+    title,
+    unit: "recipient",
+    ...deflating,
+    open: (bed) => bed.open(clients, deflatingClient),
+    async turn(bed) {
+      await bed.load.run("count");
+      await Promise.all([
+        bed.load.run("arrived", { frames: rounds(bed) }),
+        bed.server.command("broadcastDocuments", { times: rounds(bed), bytes, gapMs }),
+      ]);
+      return { units: rounds(bed) * clients };
+    },
+    after: (bed) => bed.load.run("verify", { bytes, least: rounds(bed) }),
   };
 }
 
@@ -90,8 +114,8 @@ function disconnect(perSocket) {
 }
 
 /**
- * One measurement out of many short ones. Its latencies are the middle ones of the calm quarter, where the generators themselves sent
- * least late: what else the machine did stays out, what the server did doesn't.
+ * Combines many short measurements. The latencies are the medians of that quarter of them in which the generators sent with the least
+ * delay: this excludes other activity of the machine, but not that of the server.
  */
 function calmWindows(windows) {
   const total = (key) => windows.reduce((sum, window) => sum + window[key], 0);
@@ -194,23 +218,75 @@ export const scenarios = [
   connect("connect, recovery on", "websocket", connectRecovery),
   echo("echo with ack, 8 in flight, recovery on", { clients: 50, count: 2000, inFlight: 8, ...connectRecovery }),
   broadcast("broadcast 64 B to 1000, recovery on", { times: 60, ...connectRecovery }),
-  broadcast("broadcast 2 KB to 300, perMessageDeflate", {
-    clients: 300,
-    times: 20,
-    bytes: 2048,
-    client: { deflate: true },
-    options: { perMessageDeflate: true },
-    for: onNodeApi,
-  }),
-  echo("echo of 2 KB with ack, perMessageDeflate", {
-    clients: 20,
-    count: 200,
-    inFlight: 1,
-    bytes: 2040,
-    client: { deflate: true },
-    options: { perMessageDeflate: true },
-    for: onNodeApi,
-  }),
+  broadcastDeflated("broadcast 2 KB of JSON to 1000, perMessageDeflate", { times: 40, bytes: 2048 }),
+  broadcastDeflated("broadcast 16 KB of JSON to 1000, perMessageDeflate", { times: 24, bytes: 16384, gapMs: 5 }),
+  {
+    title: "echo of 2 KB of JSON with ack, perMessageDeflate",
+    unit: "message",
+    ...deflating,
+    open: (bed) => bed.open(20, deflatingClient),
+    async turn(bed) {
+      const count = bed.scaled(400);
+      const result = await bed.load.run("echo", { count, inFlight: 1, json: 2048 });
+      bed.wanted = count;
+      return result;
+    },
+    after: (bed) => bed.load.run("verify", { bytes: 2048, least: bed.wanted }),
+  },
+  {
+    title: "bytes of a broadcast on the wire, perMessageDeflate",
+    unit: "recipient",
+    ...deflating,
+    async run(bed) {
+      await bed.open(20, deflatingClient);
+      const parts = {};
+      for (const kilobytes of [1, 4, 16]) {
+        const bytes = kilobytes * 1024;
+        const { units: before } = await bed.load.run("received");
+        await bed.load.run("count");
+        await Promise.all([bed.load.run("arrived", { frames: 50 }), bed.server.command("broadcastDocuments", { times: 50, bytes })]);
+        const { units: after } = await bed.load.run("received");
+        await bed.load.run("verify", { bytes, least: 50 });
+        parts[`JSON of ${kilobytes} KB`] = { value: (after - before) / 50 / 20, unit: "B" };
+      }
+      return { parts };
+    },
+  },
+  {
+    title: "memory after compressed messages, 10,000 clients",
+    unit: "connection",
+    ...deflating,
+    beside: [],
+    async run(bed) {
+      const counts = { plain: bed.scaled(5000), compressed: bed.scaled(10_000) }; // together below the usual limit of open files
+      const exchange = (times) => bed.load.run("echo", { count: times, inFlight: 1, json: 2048 });
+      const open = async (count, client) => {
+        for (let left = count; left > 0; left -= 1000) await bed.open(Math.min(1000, left), client); // each of them has a time limit
+        await exchange(2);
+        return (await bed.server.command("settle")).memory;
+      };
+      await bed.open(bed.scaled(500));
+      await bed.open(bed.scaled(500), { deflate: true });
+      await exchange(20); // the memory that messages need while they pass is there now
+      const { memory: before } = await bed.server.command("settle");
+      const plain = await open(counts.plain);
+      const compressed = await open(counts.compressed, { deflate: true });
+      const held = ({ heapUsed, external }) => heapUsed + external;
+      const rss = ({ rss }) => rss;
+      const ofCompressed = (of) => (of(compressed) - of(plain)) / counts.compressed;
+      const ofPlain = (of) => (of(plain) - of(before)) / counts.plain;
+      const each = (of) => ({ value: ofCompressed(of), unit: "B" });
+      const more = (of) => ({ value: ofCompressed(of) - ofPlain(of), unit: "", per: "" });
+      return {
+        parts: {
+          RSS: each(rss),
+          "heap and buffers": each(held),
+          "B of RSS over uncompressed": more(rss),
+          "B of heap and buffers over uncompressed": more(held),
+        },
+      };
+    },
+  },
   connect("connect, TLS", "websocket", { count: 500, host: "tls", for: onNodeApi }),
   echo("echo with ack, 8 in flight, TLS", { clients: 50, count: 1000, inFlight: 8, host: "tls", for: onNodeApi }),
   broadcast("broadcast 64 B to 300, TLS", { clients: 300, times: 60, host: "tls", for: onNodeApi }),
@@ -228,7 +304,7 @@ export const scenarios = [
       };
       await bed.warmUp(send(20));
       await bed.load.run("stall", { count: 10 }, ["count"]);
-      const held = ({ heapUsed, external }) => heapUsed + external; // RSS tells more of what the collector did before
+      const held = ({ heapUsed, external }) => heapUsed + external; // RSS depends more on earlier garbage collections
       const before = held((await bed.server.command("settle")).memory);
       const times = bed.scaled(600);
       const figures = await bed.measure(send(times));
@@ -280,7 +356,7 @@ export const scenarios = [
       return Math.round(1e6 / median(costs.map(({ units, user, system }) => (user + system) / units)) / 2);
     },
     async run(bed, perSecond) {
-      bed.useGenerators(2); // they never sleep: a core stays free for everything else
+      bed.useGenerators(2); // generators never sleep: one core stays free for other processes
       await bed.open(100);
       const halfSecond = () => bed.load.run("paced", { perSecond, durationMs: 500 }, ["perSecond"]);
       await bed.warmUp(halfSecond);
@@ -293,7 +369,7 @@ export const scenarios = [
   { title: "installation", standalone: installSize, once: true, unit: "", for: onNodeApi },
 ];
 
-/** One turn, and what stands around it; `take` may do more with the turn than let it happen. */
+/** One turn with `before` and `after`; `take` runs the turn and may measure it. */
 export async function takeTurn(scenario, bed, take = (turn) => turn()) {
   await scenario.before?.(bed);
   const result = await take(() => scenario.turn(bed));
@@ -301,7 +377,7 @@ export async function takeTurn(scenario, bed, take = (turn) => turn()) {
   return result;
 }
 
-/** All of a scenario on one server, with one measurement. */
+/** Runs a whole scenario on one server, with one measurement. */
 export async function runOnce(scenario, bed, given) {
   if (scenario.turn === undefined) return scenario.run(bed, given);
   await scenario.open(bed);

@@ -1,4 +1,4 @@
-// Scenarios without load: what a package costs before its first client.
+// Scenarios without load: start and installation of a package.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { median } from "../lib/stats.mjs";
 
 const root = new URL("../../", import.meta.url).pathname;
 
-/** Starts a program of three lines ten times: from the start of the process until it listens, and the share of `require`. */
+/** Starts a program of three lines ten times: measures the time from the start of the process until it listens, and that of `require`. */
 export async function coldStart({ config }, { node, core }) {
   const runs = [];
   for (let i = 0; i < 10; i++) runs.push(await startOnce(config, node, core));

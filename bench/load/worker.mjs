@@ -1,15 +1,19 @@
-// One load generator: a process with its share of the clients. Its commands are the load shapes; each resolves when the server did
-// what was asked, with `{ units, latencies }`.
+// One load generator: a process with its share of the clients. Each command is one kind of load; it resolves with `{ units, latencies }`
+// when the server has answered or sent everything.
 import { Histogram } from "../lib/stats.mjs";
 import { answerCommands, ready } from "../lib/serve.mjs";
-import { Client, textFrame } from "./client.mjs";
+import { documents } from "../lib/traffic.mjs";
+import { Client, deflatedTextFrame, textFrame } from "./client.mjs";
 import { StreamClient } from "./http2.mjs";
+import { checkDocuments } from "./message-reader.mjs";
 import { openByUpgrade, PollingClient } from "./polling.mjs";
 
 const ACK = 0x33; // "3", the second character of an answer "43…"
 const EVENT = 0x32; // "2"
 const CLIENTS = { websocket: Client, http2: StreamClient, polling: PollingClient };
 const TIME_LIMIT = 60_000;
+/** With `checks` every so many clients read whole messages. */
+const READERS_SHARE = 100;
 const ITEM = '42["item","'.length;
 
 let clients = [];
@@ -22,15 +26,15 @@ let stampedFrames = null;
 const now = () => performance.now();
 const clock = () => Number(process.hrtime.bigint() / 1000n);
 
-/** A turn of the event loop that found nothing to do is shorter than this. */
+/** An iteration of the event loop without work is shorter than this. */
 const EMPTY_TURN_MS = 0.004;
 let running = 0;
 let lastTurn = 0;
 let emptyMs = 0;
 
 /**
- * While a command runs, the generator never sleeps: on one machine the server's writes would have to wake it, which costs the server
- * an interrupt to another core that a client behind a network card doesn't. Turns without work count as idle all the same.
+ * The generator never sleeps while a command runs. On the same machine the server's writes would have to wake it, by an interrupt to
+ * another core, a cost that clients behind a network card do not cause. Iterations without work still count as idle.
  */
 function stayAwake() {
   const time = now();
@@ -48,7 +52,7 @@ async function awake(work) {
   }
 }
 
-/** Fails when `work` isn't done in time. */
+/** Rejects if `work` takes too long. */
 function inTime(work, what) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${what} not done after ${TIME_LIMIT / 1000} s`)), TIME_LIMIT);
@@ -56,7 +60,7 @@ function inTime(work, what) {
   });
 }
 
-/** Runs `start(client, done)` for every client of `group`; fails when one isn't done in time. */
+/** Runs `start(client, done)` for every client of `group`; rejects if one takes too long. */
 function each(group, start) {
   return new Promise((resolve, reject) => {
     let left = group.length;
@@ -78,7 +82,7 @@ const countFrame = () => {
   if (++arrived === expected) onArrived();
 };
 
-/** Every 20th client compares the time in a broadcast with its own. */
+/** Every 20th client measures the latency of broadcasts by the time that they contain. */
 const countAndCompare = (client, data, start, end) => {
   if (end - start > ITEM + 16 && data[start + ITEM] < 58) {
     const sent = Number(data.latin1Slice(start + ITEM, start + ITEM + 16));
@@ -94,12 +98,16 @@ const commands = {
     return user + system - emptyMs * 1000;
   },
 
-  /** Opens clients, at most `atOnce` handshakes under way: by "websocket", "http2", "polling", or "upgrade" from that to "websocket". */
-  async open({ count, transport = "websocket", atOnce = 50, addresses, ...settings }) {
+  /**
+   * Opens clients, with at most `atOnce` pending handshakes: by "websocket", "http2", "polling", or "upgrade" from polling to WebSocket.
+   * With `checks` some of them keep what they get for `verify`.
+   */
+  async open({ count, transport = "websocket", atOnce = 50, addresses, checks = false, ...settings }) {
     const latencies = new Histogram();
     let started = 0;
     const openOne = () => {
-      const own = addresses === undefined ? settings : { ...settings, localAddress: addresses[started % addresses.length] };
+      const own = addresses === undefined ? { ...settings } : { ...settings, localAddress: addresses[started % addresses.length] };
+      own.reads = checks && started % READERS_SHARE === 1;
       if (transport === "upgrade") return openByUpgrade(own);
       return new CLIENTS[transport](own).open();
     };
@@ -120,33 +128,39 @@ const commands = {
     clients = [];
   },
 
-  /** Every client, or the first `active`, sends `count` events, `inFlight` at a time, and waits for each answer. */
-  async echo({ count, inFlight, bytes = 11, active = Infinity }) {
+  /**
+   * Every client, or the first `active`, sends `count` events, `inFlight` at a time, and waits for the answers. With `json` the event has
+   * a document of that many bytes, compressed if the server agreed.
+   */
+  async echo({ count, inFlight, json = 0, active = Infinity }) {
     const group = clients.slice(0, active);
     const latencies = new Histogram();
-    const text = bytes === 11 ? "hello world" : "hello world ".repeat(bytes / 12);
-    const frames = Array.from({ length: 10 }, (_, i) => textFrame(`42${i}["echo","${text}"]`));
     const total = Math.ceil(count / inFlight) * inFlight;
-    const batch = Buffer.concat(Array.from({ length: inFlight }, (_, i) => frames[i % 10]));
+    const batchOf = (value, frameOf) => Buffer.concat(Array.from({ length: inFlight }, (_, i) => frameOf(`42${i % 10}["echo",${value}]`)));
+    const values = (json === 0 ? ["hello world"] : documents(json)).map((value) => JSON.stringify(value));
+    const plain = values.map((value) => batchOf(value, textFrame));
+    const compressed = json === 0 ? plain : values.map((value) => batchOf(value, deflatedTextFrame));
     await each(group, (client, done) => {
+      const batches = client.isCompressing ? compressed : plain;
+      let sent = 0;
       let answered = 0;
       let sentAt = now();
       client.onFrame = (_client, data, start) => {
-        if (data[start + 1] !== ACK && bytes === 11) return;
+        if (data[start + 1] !== ACK && json === 0) return;
         latencies.add((now() - sentAt) * 1000);
         if (++answered === total) return done();
         if (answered % inFlight > 0) return;
         sentAt = now();
-        client.socket.write(batch);
+        client.socket.write(batches[++sent % batches.length]);
       };
-      client.socket.write(batch);
+      client.socket.write(batches[0]);
     });
     return { units: total * group.length, latencies: latencies.counts };
   },
 
   /**
-   * Events at a steady rate, whatever the answers do; the delay counts from the moment when the event was due. `lags` tells how
-   * late they were sent: that part isn't the server's.
+   * Events at a constant rate, independent of the answers; the latency counts from the time when the event was due. `lags` are the
+   * delays with which the generator sent them, which are not the server's.
    */
   async paced({ perSecond, durationMs }) {
     const latencies = new Histogram();
@@ -185,7 +199,7 @@ const commands = {
     return { units: total, latencies: latencies.counts, lags: lags.counts };
   },
 
-  /** Chunks of events without acknowledgement; one echo at the end tells that they were taken. */
+  /** Chunks of events without acknowledgement; one echo at the end shows that they were received. */
   async ingest({ chunks, perChunk }) {
     const chunk = Buffer.concat(Array.from({ length: perChunk }, () => textFrame('42["ingest",{"a":1,"b":"hello world"}]')));
     const last = Buffer.concat([chunk, textFrame('420["echo",1]')]);
@@ -217,7 +231,7 @@ const commands = {
     return { units: bursts * size * clients.length, latencies: latencies.counts };
   },
 
-  /** From now on, frames are counted. */
+  /** Starts counting frames. */
   count() {
     arrived = 0;
     expected = Infinity;
@@ -225,7 +239,7 @@ const commands = {
     for (const [index, client] of clients.entries()) client.onFrame = index % 20 === 0 ? countAndCompare : countFrame;
   },
 
-  /** Waits until every counting client got `frames` frames since `count`. */
+  /** Waits until every counting client has received `frames` frames since `count`. */
   async arrived({ frames, without = 0 }) {
     const wanted = frames * (clients.length - without);
     if (arrived < wanted) {
@@ -238,7 +252,7 @@ const commands = {
     return { units: wanted, latencies: stampedFrames.counts };
   },
 
-  /** Every client says something to its room, `times` times; again when as many words came as were said. Begins with `count`. */
+  /** Every client sends to its room, `times` times; each time it waits for the messages of all members. Begins with `count`. */
   async say({ times, perRoom }) {
     const frame = textFrame('42["say","hello world"]');
     for (let i = 1; i <= times; i++) {
@@ -248,7 +262,7 @@ const commands = {
     return { units: times * clients.length * (perRoom - 1) };
   },
 
-  /** From now on, broadcasts that ask are answered. */
+  /** Starts answering broadcasts that expect an acknowledgement. */
   answer() {
     for (const client of clients) {
       client.onFrame = (_client, data, start) => {
@@ -257,6 +271,21 @@ const commands = {
       };
     }
   },
+
+  /**
+   * Compares what the reading clients got since the last call with the documents of that size; `least` is the number for each of them.
+   * @throws if one differs, or if there are fewer
+   */
+  async verify({ bytes, least }) {
+    const readers = clients.filter(({ reader }) => reader != null);
+    let checked = 0;
+    for (const { reader } of readers) checked += checkDocuments(await reader.read(), bytes);
+    if (readers.length === 0 || checked < readers.length * least) throw new Error(`${checked} documents were right`);
+    return { units: checked };
+  },
+
+  /** Bytes that all clients have received. */
+  received: () => ({ units: clients.reduce((sum, { bytes }) => sum + bytes, 0) }),
 
   async pollingEcho({ cycles }) {
     const latencies = new Histogram();
@@ -271,20 +300,20 @@ const commands = {
     return { units: cycles * clients.length, latencies: latencies.counts };
   },
 
-  /** The first `count` clients stop reading; they don't count any more. */
+  /** The first `count` clients stop reading, and are excluded from counts. */
   stall({ count }) {
     stalled = clients.splice(0, count);
     for (const client of stalled) client.socket.pause().removeAllListeners("end");
   },
 
-  /** They read again, up to the answer to a question they ask: gives how many events had waited for them. */
+  /** These clients read again until the answer to a new question; returns the number of events that had waited for them. */
   async catchUp() {
     let events = 0;
     const question = textFrame('420["echo","hello world"]');
     const read = (client) =>
       new Promise((resolve) => {
         const ask = () => client.socket.write(question);
-        const again = setInterval(ask, 200); // a server that drops what a slow client doesn't take may drop the answer, too
+        const again = setInterval(ask, 200); // a server that drops messages for slow clients may drop the answer, too
         client.onFrame = (_client, data, start) => {
           if (data[start + 1] === EVENT) events++;
           else if (data[start + 1] === ACK) resolve(clearInterval(again));

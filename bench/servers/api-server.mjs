@@ -1,4 +1,4 @@
-// A server on the Socket.IO API, for every implementation of it and every way to serve it:
+// A server that uses the Socket.IO API, for every implementation and host:
 // `node api-server.mjs '{ "module": "socket.io", "host": "node" | "tls" | "http2" | "uws", "options": {} }'`.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -43,7 +43,7 @@ function serveOnUws() {
   return server;
 }
 
-/** A node of a cluster whose bus is left out: what it publishes is kept. */
+/** A node of a cluster without a bus: keeps the messages that it publishes. */
 function clusterNode(ClusterAdapter) {
   return class extends ClusterAdapter {
     published = [];
@@ -80,7 +80,7 @@ const api = {
   leave: (socket, room) => socket.leave(room),
 };
 
-/** What no server can do without: rooms in Maps of Sets. */
+/** The floor for rooms: Maps of Sets. */
 const maps = {
   members: new Map(),
   joined: new Map(),
@@ -106,19 +106,19 @@ function deleteFrom(sets, key, value) {
   if (set.size === 0) sets.delete(key);
 }
 
-/** Has five clients join each of `rooms` rooms. */
+/** Lets five clients join each of `rooms` rooms. */
 function fill(rooms, { join }) {
   const all = sockets();
   for (let room = 0; room < rooms; room++) for (let i = 0; i < 5; i++) join(all[(room * 5 + i) % all.length], `set${room}`);
 }
 
-/** Has each client join one of those rooms, whose member it isn't, then leave it; `times` over. */
+/** Lets each client join and leave one of those rooms, of which it is not a member, `times` times. */
 function visit(rooms, times, { join, leave }) {
   const visits = [];
   const all = sockets();
   for (const [index, socket] of all.entries()) {
     const room = (index * 7 + 3) % rooms;
-    const place = (((index - room * 5) % all.length) + all.length) % all.length; // by which `fill` chose its members
+    const place = (((index - room * 5) % all.length) + all.length) % all.length; // the place by which `fill` chose the members of a room
     if (place >= 5) visits.push({ socket, room: `set${room}` });
   }
   const sums = { join: 0, leave: 0, operations: visits.length * times };
@@ -147,7 +147,7 @@ control({
     for (let i = 0; i < times; i++) found += (await io.fetchSockets()).length;
     return { found };
   },
-  /** What no server can do without: each socket is looked at and put on a list. */
+  /** The floor for `fetchSockets`: puts each socket on a list. */
   listSockets({ times }) {
     const all = sockets();
     let found = 0;
@@ -160,7 +160,7 @@ control({
     }
     return { found };
   },
-  /** Every client joins `perSocket` of 1,000 rooms, one call each, then leaves them; `times` over. */
+  /** Every client joins `perSocket` of 1,000 rooms, one call each, then leaves them, `times` times. */
   churn({ perSocket, times }) {
     const names = roomNames(1000);
     const all = sockets();
@@ -183,11 +183,11 @@ control({
   },
   /** Makes `rooms` rooms named `set<n>` with five members each. */
   fillRooms: ({ rooms }) => fill(rooms, api),
-  /** Clients join and leave one of those rooms each, whose members they are not. */
+  /** Each client joins and leaves one of those rooms, of which it is not a member. */
   visitRooms: ({ rooms, times }) => visit(rooms, times, api),
   fillMaps: ({ rooms }) => fill(rooms, maps),
   visitMaps: ({ rooms, times }) => visit(rooms, times, maps),
-  /** One event per tick to one of those rooms after the other. */
+  /** One event per tick, to these rooms in turn. */
   async emitToRooms({ rooms, times }) {
     for (let i = 0; i < times; i++) {
       io.to(`set${i % rooms}`).emit("item", "hello world");
@@ -195,7 +195,7 @@ control({
     }
     return { units: times * 5 };
   },
-  /** What another node published for one room after the other comes in: `times` messages, for rooms that `assign` made, or for others. */
+  /** Receives `times` messages that another node published, for the rooms that `assign` made, or for others, in turn. */
   async relay({ times, rooms, areHere }) {
     const nsp = io.of("/");
     const other = new Node(nsp);
@@ -211,7 +211,7 @@ control({
     return { units: times };
   },
   ...memoryClients(io.httpServer, tally, (text) => io.emit("item", text)),
-  /** Each client is sent messages of its own, `times` of them, one per tick. */
+  /** Sends each client `times` messages of its own, one per tick. */
   async feed({ times, bytes, gapMs = 5 }) {
     const filler = "x".repeat(bytes);
     for (let i = 0; i < times; i++) {

@@ -1,5 +1,5 @@
-// The parts that hand-written servers share: just enough of the two protocols for the scenarios, no more. A session answers through
-// its `link` (`send(text)`, `sendReady(ready)`), which differs from server to server.
+// The common parts of the hand-written servers: only as much of the two protocols as the scenarios need. A session answers through its
+// `link` (`send(text)`, `sendReady(ready)`), which each server implements.
 import { randomBytes } from "node:crypto";
 import { MAX_PAYLOAD, PING_INTERVAL, tally } from "./common.mjs";
 
@@ -25,7 +25,7 @@ export function openPacket(session, upgrades) {
   return `0{"sid":"${session.id}","upgrades":${upgrades},"pingInterval":${PING_INTERVAL},"pingTimeout":20000,"maxPayload":${MAX_PAYLOAD}}`;
 }
 
-/** Handles one Engine.IO packet; `onEvent(session, ackId, text, start)` gets the events. */
+/** Handles one Engine.IO packet; passes events to `onEvent(session, ackId, text, start)`. */
 export function take(session, text, onEvent) {
   if (text.charCodeAt(0) !== 52) return; // pongs
   const type = text.charCodeAt(1);
@@ -42,7 +42,7 @@ export function take(session, text, onEvent) {
   }
 }
 
-/** Reads and writes JSON, as a server that runs somebody's program must. */
+/** Parses and writes JSON, as a server for any program must. */
 export function onEventWithJson(session, ackId, text, start) {
   const [name, value, payload] = JSON.parse(text.slice(start));
   if (name === "echo") session.link.send(`43${ackId}${JSON.stringify([value])}`);
@@ -51,7 +51,7 @@ export function onEventWithJson(session, ackId, text, start) {
   else if (name === "say") say(session, `42${JSON.stringify(["item", value])}`);
 }
 
-/** Looks at the characters that matter and copies the rest. */
+/** Parses only the necessary characters and copies the rest. */
 export function onEventWithoutJson(session, ackId, text, start) {
   const letter = text.charCodeAt(start + 2);
   if (letter === 101) session.link.send(`43${ackId}[${text.slice(start + 8)}`);
@@ -63,7 +63,7 @@ export function onEventWithoutJson(session, ackId, text, start) {
   } else if (letter === 115) say(session, `42["item",${text.slice(start + 7)}`);
 }
 
-/** Set by the server: how a text becomes what `link.sendReady` takes; and what to do for a room, where the library has rooms. */
+/** Set by the server: converts a text to the argument of `link.sendReady`; and the operations on rooms, if the library has rooms. */
 export const means = { makeReady: (text) => text, publish: null };
 
 function say(session, text) {
@@ -72,7 +72,7 @@ function say(session, text) {
   for (const member of session.members) if (member !== session) member.link.sendReady(ready);
 }
 
-/** `broadcast` of the commands, on the server's own tables. */
+/** The command `broadcast`, with the server's own tables of rooms. */
 export function broadcastBare(payload, room) {
   const target = room === undefined ? sessions.values() : rooms.get(room);
   if (typeof payload === "string") {
@@ -120,8 +120,8 @@ function defaultSend(text) {
 }
 
 /**
- * Long-polling: what is queued, and the response that waits for it. `respond(response, body)` writes a body, `schedule` calls a function
- * after what is being read was dealt with.
+ * Long-polling: the queue, and the pending response. `respond(response, body)` writes a body, `schedule` calls a function after the input
+ * being read has been processed.
  */
 export class PollLink {
   constructor(respond, schedule = process.nextTick) {
@@ -159,7 +159,7 @@ export class PollLink {
   }
 }
 
-/** Moves a polling session to `link` by the rules of the upgrade; gives the handler for the candidate's packets. */
+/** Upgrades a polling session to `link`; returns the handler for the packets of the new transport. */
 export function upgrader(session, link, onEvent) {
   return function onPacket(text) {
     if (session.link === link) return take(session, text, onEvent);

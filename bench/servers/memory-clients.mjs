@@ -1,5 +1,5 @@
-// WebSocket clients that live in the server's own process and have no socket of the system: for more of them than it lets a process
-// open, and for what the program alone costs.
+// WebSocket clients in the server's own process, without sockets of the system: for more clients than a process may open, and to measure
+// the program without the kernel.
 import { Duplex } from "node:stream";
 import { textFrame } from "../load/client.mjs";
 
@@ -17,7 +17,7 @@ const REQUEST = Buffer.from(
 const JOIN = textFrame("40");
 const ECHO = textFrame('420["echo","hello world"]');
 
-/** The server's end: what it writes is counted and forgotten. */
+/** The server's end of a connection: counts the bytes written and discards them. */
 class MemorySocket extends Duplex {
   constructor() {
     super();
@@ -60,7 +60,7 @@ class MemorySocket extends Duplex {
 
 const pause = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Commands of a server whose HTTP server is `httpServer`; `broadcast(text)` sends to everybody. */
+/** Commands of a server whose HTTP server is `httpServer`; `broadcast(text)` sends to all clients. */
 export function memoryClients(httpServer, tally, broadcast) {
   const clients = [];
   return {
@@ -92,7 +92,7 @@ export function memoryClients(httpServer, tally, broadcast) {
       return { units: times * clients.length };
     },
 
-    /** What no server can do without: each socket is written the same bytes. */
+    /** The floor for a broadcast: writes the same bytes to each socket. */
     async memoryLoop({ times, bytes }) {
       const frame = Buffer.alloc(bytes, "x");
       for (let i = 0; i < times; i++) {
@@ -102,7 +102,7 @@ export function memoryClients(httpServer, tally, broadcast) {
       return { units: times * clients.length };
     },
 
-    /** The first `active` clients send one event each and get its answer, `times` over. */
+    /** The first `active` clients send one event each and receive its answer, `times` times. */
     async memoryEcho({ times, active }) {
       for (let i = 0; i < times; i++) {
         let left = active;

@@ -1,4 +1,4 @@
-// Bare uWebSockets.js: the protocols answered by hand, JSON for every event, rooms and broadcasts by the library's own publish.
+// A hand-written server on uWebSockets.js: JSON for every event, rooms and broadcasts by the library's own `publish`.
 import { createRequire } from "node:module";
 import { ready } from "../lib/serve.mjs";
 import {
@@ -37,7 +37,7 @@ class UwsLink {
 
 means.publish = (room, text, { link: { ws } }) => ws.publish(room, text, false);
 
-// A response corks only outside another one's handler, which is why polls are answered from `setImmediate`.
+// Polls are answered from `setImmediate`, because a response is corked only outside the handler of another one.
 function respond(res, body) {
   if (res.aborted) return;
   res.cork(() => res.writeHeader("Content-Type", "text/plain; charset=UTF-8").end(body));

@@ -1,5 +1,5 @@
-// Bare `ws`: the protocols answered by hand. `{ "preframed": false }` uses ws's public API only and JSON for every event;
-// `true` writes ready frames to the connection's own socket, one write per tick, and leaves JSON out.
+// A hand-written server on `ws`. `{ "preframed": false }` uses the public API of `ws` and JSON for every event;
+// `true` writes ready frames to the connection's own socket, one write per tick, without JSON.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { ready } from "../lib/serve.mjs";
@@ -45,7 +45,7 @@ function makeMessage(data) {
   return typeof data === "string" ? { data: Buffer.from(data), binary: false } : { data, binary: true };
 }
 
-/** A frame as bytes, and, when it is a short text, also as a latin1 string: that joins with others for little. */
+/** A frame as bytes and, if it is a short text, also as a latin1 string, which is cheap to join with others. */
 function makeFrame(data) {
   if (typeof data !== "string") return { bytes: Buffer.concat([Buffer.from([0x82, ...frameHead(data.length)]), data]), text: null };
   const text = textFrame(data);
@@ -67,7 +67,7 @@ function longLength(length) {
 
 const dirty = [];
 
-/** What is pending is one prepared frame, or one text of many frames, or a list of anything. */
+/** Pending output: one prepared frame, or one text of several frames, or a list of both. */
 class FramedLink {
   constructor(socket) {
     this.socket = socket;
@@ -99,7 +99,7 @@ class FramedLink {
     return this.ready === null && this.text === "" && this.list === null;
   }
 
-  /** A second frame came: the prepared one becomes the beginning of more. */
+  /** Called for a second frame: the prepared one becomes the first of several. */
   join() {
     if (this.ready.text !== null) this.text = this.ready.text;
     else this.list = [this.ready.bytes];

@@ -1,193 +1,291 @@
-// Judges and opens: the part of the engine that no HTTP server shows through. The doors for requests are in hosts/.
-import type { serialize } from "cookie";
+// The engine: it verifies handshakes, opens sessions and keeps their table. It is independent of the HTTP server, see hosts/.
 import debugModule from "debug";
 import { EventEmitter } from "node:events";
 import { UsageError } from "../errors";
-import { generateId } from "../support/ids";
+import { ask, throwLater } from "../support/ask";
+import { generateId, idProblemOf } from "../support/ids";
+import { quoted } from "../support/log-text";
+import { causeOf, describeContext, describeRequest } from "./log";
 import { hasListeners } from "../support/lean-emitter";
-import { holdExitFlush, releaseExitFlush } from "./flush";
+import { isReplaced } from "../support/replaced-methods";
+import { kWarnings, Warnings } from "../support/warnings";
+import { holdExit, releaseExit } from "./turn";
+import { Admission, refusalOfMiddleware } from "./admission";
+import { handshakeRefuse, handshakeStart, sessionClose, sessionOpen } from "./channels";
+import type { CloseReason } from "./close-reason";
+import { coarseClock } from "./coarse-clock";
 import { corsMiddleware } from "./cors";
-import type { EngineRequest, Exchange, ResponseHeaders } from "./host";
-import { Compression } from "./http-compression";
+import { Counts } from "./counts";
+import { describeRefusal } from "./disconnect-details";
+import { Endings } from "./endings";
+import { headerErrorOf } from "./headers";
+import type { ForeignSessions } from "./foreign-sessions";
+import { LatePosts } from "./late-posts";
+import { tieExchange, type EngineRequest, type Exchange, type ResponseHeaders } from "./host";
 import { resolveLimits, type Limits } from "./limits";
 import { runMiddlewares, type Middleware } from "./middleware";
-import { resolveOptions, type CookieOptions, type EngineOptions, type ServerOptions } from "./options";
-import { KeptRequest } from "./request";
+import { handshakeOriginOf, Origins } from "./origins";
+import { openPayload } from "./open-payload";
+import { adviceOn } from "./option-advice";
+import { resolveOptions, type ResolvedEngineOptions, type EngineOptions } from "./options";
+import { KeptRequest, remoteAddressOf } from "./request";
 import { Session } from "./session";
 import type { SessionHost } from "./session-host";
+import { BufferedTotal, InputTotal } from "./totals";
 import type { Transport, TransportName } from "./transport";
 import { PollingTransport, type PollingSettings } from "./transports/polling";
+import { pollingSettingsOf } from "./transports/polling-settings";
 import { endSession, WebTransportTransport, type WebTransportSession } from "./transports/webtransport";
-import { ERRORS, ERROR_MESSAGES, refuse, revisionOf, supportsBinary, verify, type Refusal } from "./verification";
+import { ERRORS, ERROR_MESSAGES, refusalResponse, refuse, revisionOf, supportsBinary, verify, type Refusal } from "./verification";
 import { WebTransportHandshake } from "./webtransport-handshake";
 
 const debug = debugModule("engine");
+const debugSocket = debugModule("engine:socket");
 
-/** A function that receives the outcome of a check: an error number and its context, or nothing. */
+/** Receives the result of a check: an error code and its context, or nothing. */
 export type ErrorCallback = (errorCode?: number, errorContext?: Record<string, unknown>) => void;
+
+type OnAdmitted = (refusal: Refusal | null, sid: string) => void;
 
 const UPGRADES: Record<string, TransportName[]> = { polling: ["websocket", "webtransport"], websocket: [], webtransport: [] };
 
 /**
- * The engine: a table of sessions, and the judgement on who gets one.
+ * The engine without a host: the table of sessions, the checks of handshakes, the endings.
  *
  * Events: `connection(session)`, `connection_error({ req, code, message, context })`, `initial_headers(headers, req)`,
  * `headers(headers, req)`, `flush(session, buffer)`, `drain(session)`.
  */
 export abstract class BaseServer extends EventEmitter implements SessionHost {
-  /** Numbers of the errors that refusals carry. */
+  /** Error codes of refusals. */
   static readonly errors = ERRORS;
-  /** Texts of these errors. */
+  /** Messages of these codes. */
   static readonly errorMessages = ERROR_MESSAGES;
 
-  /** Effective options. Timings are read when used, so changing them here affects later handshakes and timers. */
-  opts: EngineOptions;
+  /** Effective options. Times are read at each use, so a change has effect on later handshakes and timers. */
+  opts: ResolvedEngineOptions;
   /** Open sessions by id. */
   readonly clients: Record<string, Session>;
   /** How many sessions are open. */
   clientsCount: number;
+  /** How sessions and sockets ended, and what was refused; see `Counts`. */
+  readonly counts: Counts;
+  /** @internal The sessions of other processes; null unless they are carried. */ foreign: ForeignSessions | null;
   /** @internal */ readonly limits: Limits;
-  /** @internal */ isFlushObserved: boolean;
+  /** @internal */ readonly total: BufferedTotal;
+  /** @internal */ readonly inputTotal: InputTotal;
+  protected readonly warnings: Warnings;
+  private readonly onMiddlewareFailure: (error: unknown) => void;
+  /** Called with the error when the head of a response can't be sent. */
+  protected readonly onHeadFailure: (error: unknown) => void;
+  private readonly origins: Origins | null;
   protected readonly middlewares: Middleware[];
   protected readonly corsMiddleware: Middleware | null;
   protected pollingSettings: PollingSettings;
-  private readonly handshakes: Set<WebTransportHandshake>;
+  /** @internal Connections that are being closed. */ readonly endings: Endings;
+  /** @internal Null unless `limits` bound handshakes. */ readonly admission: Admission | null;
+  /** Why handshakes are refused once the server closes or drains; null before (ROB-207, ROB-725). */
+  protected sessionRefusal: Refusal | null;
+  /** @internal WebTransport handshakes that are under way. */ readonly handshakes: Set<WebTransportHandshake>;
   private isExitFlushHeld: boolean;
+  /** @internal */ readonly latePosts: LatePosts;
 
   /** @throws UsageError RC_ERR_OPTION on an option that cannot work */
-  constructor(options: ServerOptions = {}) {
+  constructor(options: EngineOptions = {}) {
     super();
     this.opts = resolveOptions(options);
     this.clients = {};
     this.clientsCount = 0;
-    this.limits = resolveLimits(this.opts.limits);
-    this.isFlushObserved = false;
+    this.counts = new Counts(this);
+    this.foreign = null;
+    this.limits = resolveLimits(this.opts.limits, Number(this.opts.maxHttpBufferSize));
+    this.total = new BufferedTotal(this.limits, () => Object.values(this.clients));
+    this.inputTotal = new InputTotal(this.limits, this.counts, () => Object.values(this.clients));
+    this.warnings = (options as { [kWarnings]?: Warnings })[kWarnings] ?? new Warnings();
+    for (const text of adviceOn(options)) this.warnings.advise("ROOMCAST_OPTION", text);
+    this.onMiddlewareFailure = (error) => this.warnings.warn("ROOMCAST_MIDDLEWARE_FAILED", "a middleware of the engine failed", error);
+    this.onHeadFailure = (error) =>
+      this.warnings.warn("ROOMCAST_HEADER_INVALID", "a response header that the application set can't be sent, 500 was answered", error);
+    this.origins = Origins.from(this.opts.origins, this.warnings);
     this.middlewares = [];
-    this.corsMiddleware = corsMiddleware(this.opts.cors) as Middleware | null;
-    this.pollingSettings = this.makePollingSettings();
+    this.corsMiddleware = corsMiddleware(this.opts.cors, {
+      onFailure: (error) => this.warnOfCallback("a function of the option cors", error),
+      allowPrivateNetwork: this.opts.allowPrivateNetwork === true,
+    }) as Middleware | null;
+    this.pollingSettings = pollingSettingsOf(this.opts, this.inputTotal, (headers, exchange, isHandshake) =>
+      this.decorateHeaders(headers, exchange.request, isHandshake),
+    );
+    this.admission = Admission.from(this, this.limits, this.opts.trustedProxies);
+    this.endings = new Endings();
+    this.sessionRefusal = null;
     this.handshakes = new Set();
     this.isExitFlushHeld = false;
+    this.latePosts = new LatePosts(this.pollingSettings);
   }
 
-  /**
-   * Names the transports a session may move to from `transport`.
-   * @returns `["websocket", "webtransport"]` for polling, else nothing; nothing at all with `allowUpgrades: false`
-   */
+  /** Transports that a session can upgrade to from `transport`: none with `allowUpgrades: false` (ENG-7). */
   upgrades(transport: string): TransportName[] {
     return this.opts.allowUpgrades ? (UPGRADES[transport] ?? []).slice() : [];
   }
 
-  /**
-   * Registers a middleware, run in order for every request and upgrade request of the engine, before anything is judged.
-   * A truthy argument to `next`, a throw or a rejection refuses the request with code 3.
-   */
+  /** Registers a middleware. Middlewares run in order for every HTTP and upgrade request of the engine, before verification.
+   * A truthy argument of `next`, an exception or a rejection refuses the request with code 3. */
   use(fn: Middleware): this {
     if (typeof fn !== "function") throw new UsageError("RC_ERR_ARGUMENT", `engine.use: expected a function, met ${typeof fn}`);
     this.middlewares.push(fn);
     return this;
   }
 
-  /**
-   * Gives the id of a new session: 20 characters of `[A-Za-z0-9_-]`. Meant to be overridden.
+  /** Generates the id of a new session: 20 characters of `[A-Za-z0-9_-]`. Programs may override it.
    * @param _req  the handshake request
-   * @returns the id or a promise of it; must be unique, or the handshake is refused
-   */
+   * @returns the id or a promise of it; must be unique, or the handshake is refused */
   generateId(_req: EngineRequest): string | PromiseLike<string> {
-    return generateId();
+    return this.foreign === null ? generateId() : this.foreign.generateId();
   }
 
   /**
-   * Takes a WebTransport session of the user's HTTP/3 server: a new session of ours, or the upgrade of one.
-   * It is closed when `webtransport` isn't enabled, when a middleware is registered (there is no request to run it on), or when
-   * the client doesn't open a stream and send its first packet within `upgradeTimeout`.
+   * Accepts a WebTransport session of the user's HTTP/3 server: a handshake, or the upgrade of a session.
+   * It is closed when `webtransport` isn't enabled (ENG-176), when a middleware is registered (there is no request to run it on, ENG-171), or
+   * when the client doesn't open a stream and send its first packet within `upgradeTimeout` (ENG-172).
+   * @param headers  headers of its CONNECT request. With the option `origins` a session without them, or with a refused origin, is closed
    */
-  async onWebTransportSession(session: WebTransportSession): Promise<void> {
+  async onWebTransportSession(session: WebTransportSession, headers?: Readonly<Record<string, unknown>>): Promise<void> {
     if (typeof session?.close !== "function" || session.incomingBidirectionalStreams === undefined) {
       throw new UsageError("RC_ERR_ARGUMENT", `engine.onWebTransportSession: expected a WebTransport session, met ${typeof session}`);
     }
-    if (this.middlewares.length > 0 || !this.opts.transports.includes("webtransport")) {
-      debug("closing a WebTransport session: not enabled, or middlewares are registered");
+    if (this.sessionRefusal !== null || this.middlewares.length > 0 || !this.opts.transports.includes("webtransport")) {
+      debug("closing a WebTransport session: not enabled, middlewares are registered, or the server closes");
+      if (this.sessionRefusal !== null) this.countRefusal(null, this.sessionRefusal);
       session.closed.then(undefined, () => {});
       return endSession(session);
     }
-    const { upgradeTimeout, maxHttpBufferSize } = this.opts;
-    const handshake = new WebTransportHandshake(session, { timeoutMs: upgradeTimeout, maxPayloadBytes: Number(maxHttpBufferSize) });
+    if (this.origins !== null && !(await this.origins.allowsWebTransport(headers))) {
+      debug("closing a WebTransport session: its origin is not allowed");
+      session.closed.then(undefined, () => {});
+      return endSession(session);
+    }
+    const { inputTotal, endings } = this;
+    const { upgradeTimeout: timeoutMs, maxHttpBufferSize } = this.opts;
+    const handshake = new WebTransportHandshake(session, { timeoutMs, maxPayloadBytes: Number(maxHttpBufferSize), inputTotal });
     this.handshakes.add(handshake);
     const opened = await handshake.run();
     this.handshakes.delete(handshake);
     if (opened === null) return;
     const { stream, request } = opened;
-    const transport = new WebTransportTransport(stream);
+    const transport = new WebTransportTransport(stream, { endings, inputTotal, writesAtOnce: this.opts.flush === "immediate" });
     try {
-      if (request.kind === "open") {
-        this.openSession(generateId(), transport, null);
-      } else {
+      const refusal = request.kind === "open" ? (this.sessionRefusal ?? this.admission?.refusalFor(null) ?? null) : null;
+      if (refusal !== null) {
+        this.countRefusal(null, refusal);
+        transport.close();
+      } else if (request.kind === "open") this.openSession(generateId(), transport, null);
+      else {
         const found = this.findSession(request.sid);
         if (found?.protocol === 4) found.maybeUpgrade(transport);
         else transport.close();
       }
     } finally {
-      transport.start(); // also when a listener of `connection` threw: the session is there
+      transport.start(); // also when a listener of `connection` threw: the session is open
     }
   }
 
-  /** Ends every session at once (`forced close`) and stops taking WebSockets; the HTTP server is left as it is. */
+  /** Ends every session at once (`forced close`) and closes the WebSocket server; doesn't close the HTTP server (ENG-164). */
   close(): this {
     debug("closing all open clients");
     for (const handshake of this.handshakes) handshake.cancel();
     for (const session of Object.values(this.clients)) session.close(true);
-    if (this.isExitFlushHeld) releaseExitFlush();
+    if (this.isExitFlushHeld) releaseExit();
     this.isExitFlushHeld = false;
     this.cleanup();
     return this;
   }
 
-  /** Lets go of what the host opened. */
+  /** Open sessions go on until `close`, but no new one is opened, also from handshakes that are under way. @internal */
+  refuseSessions(refusal: Refusal): void {
+    this.sessionRefusal = refusal;
+  }
+
+  /** Counterpart of `refuseSessions`. @internal */
+  admitSessions(): void {
+    this.sessionRefusal = null;
+    this.latePosts.clear();
+  }
+
+  /** Destroys connections that are being closed, without waiting for their peers. @internal */
+  cut(): void {
+    this.endings.cutAll();
+  }
+
+  /** Closes what the host has opened. */
   protected abstract cleanup(): void;
 
   /** @internal */
-  onSessionEnd(session: Session): void {
+  onSessionEnd(session: Session, reason: CloseReason, description?: unknown): void {
+    if (debugSocket.enabled)
+      debugSocket("%s: closed over %s: %s%s", quoted(session.id), session.transport.name, reason, causeOf(description));
+    const error = description ?? session.violation ?? undefined;
+    this.counts.onSessionEnd(reason, error);
+    if (sessionClose.hasSubscribers) sessionClose.publish({ session, reason, error });
     if (this.findSession(session.id) !== session) return;
     delete this.clients[session.id];
-    this.clientsCount--;
+    if (this.sessionRefusal !== null) this.latePosts.onSessionEnd(session);
+    if (--this.clientsCount === 0) coarseClock.release();
+    this.admission?.onEnd(session);
   }
 
+  /** Only own properties are sessions (ENG-6). */
   protected findSession(sid: string): Session | undefined {
     return Object.hasOwn(this.clients, sid) ? this.clients[sid] : undefined;
   }
 
-  protected verify(request: EngineRequest, isUpgrade: boolean): Session | Refusal | null {
-    return verify(request, isUpgrade, this.opts.transports, (sid) => this.findSession(sid));
+  protected verify(request: EngineRequest, isUpgrade: boolean): ReturnType<typeof verify> {
+    if (debug.enabled) debug("%s", describeRequest(request));
+    const found = verify(request, isUpgrade, this.opts.transports, (sid) => this.findSession(sid), this.foreign);
+    return found === "foreign" && isUpgrade ? (this.sessionRefusal ?? found) : found; // ROB-925
   }
 
   protected runMiddlewares(request: EngineRequest, response: unknown, done: (error: unknown) => void): void {
-    const list = this.corsMiddleware === null ? this.middlewares : [this.corsMiddleware, ...this.middlewares];
-    runMiddlewares(list, request, response as never, done);
+    const isCounted = this.middlewares.length > 0 && this.findSession(request._query["sid"] ?? "") === undefined; // ROB-772
+    const gate = isCounted ? this.admission?.middlewareGate(done) : undefined;
+    const before = this.corsMiddleware === null ? [] : [this.corsMiddleware];
+    const list = gate === undefined ? [...before, ...this.middlewares] : [...before, gate.enter, ...this.middlewares];
+    runMiddlewares(list, request, response as never, gate?.leave ?? done, this.onMiddlewareFailure);
+  }
+
+  /** Raises the process warning that a function of the application failed while a client waited for its answer (ROB-203). */
+  private warnOfCallback(name: string, error: unknown): void {
+    this.warnings.warn("ROOMCAST_CALLBACK_FAILED", `${name} failed`, error);
   }
 
   protected get hasMiddlewares(): boolean {
     return this.corsMiddleware !== null || this.middlewares.length > 0;
   }
 
-  protected middlewareRefusal(error: unknown): Refusal {
-    return refuse(ERRORS.BAD_REQUEST, { name: "MIDDLEWARE_FAILURE", error });
+  private countRefusal(request: EngineRequest | null, refusal: Refusal): void {
+    const { code, context } = refusal;
+    this.counts.onRefusal(refusal);
+    if (debug.enabled) debug("refused: %s%s", ERROR_MESSAGES[code], describeContext(refusal));
+    const message = ERROR_MESSAGES[code];
+    if (handshakeRefuse.hasSubscribers) handshakeRefuse.publish({ engine: this, request, code, message, context });
   }
 
-  /** Tells listeners of a refusal. */
+  /** Emits `connection_error` (ENG-41). */
   protected emitRefusal(req: EngineRequest, refusal: Refusal): void {
-    debug("refused: %s %o", ERROR_MESSAGES[refusal.code], refusal.context);
-    this.emit("connection_error", { req, code: refusal.code, message: ERROR_MESSAGES[refusal.code], context: refusal.context });
+    this.countRefusal(req, refusal);
+    const message = ERROR_MESSAGES[refusal.code];
+    this.emit("connection_error", { req, code: refusal.code, message, context: refusal.context, details: describeRefusal(refusal) });
   }
 
   // -- requests ------------------------------------------------------------------------------------
 
-  /** Answers a request. @param error  what a middleware refused it with */
+  /** Answers a request. @param error  the error of a middleware, else falsy */
   protected answer(exchange: Exchange, error: unknown): void {
-    if (error) return this.refuseRequest(exchange, this.middlewareRefusal(error));
+    if (error) return this.refuseRequest(exchange, refusalOfMiddleware(error));
     const found = this.verify(exchange.request, false);
+    tieExchange(exchange);
     if (found === null) this.handshakePolling(exchange);
-    else if (found instanceof Session) (found.transport as PollingTransport).onRequest(exchange);
-    else this.refuseRequest(exchange, found);
+    else if (found instanceof Session) (found.transport as PollingTransport).onRequest(exchange.request);
+    else if (found === "foreign") this.foreign!.takeRequest(exchange, this.pollingSettings.bodyLimits());
+    else if (!this.latePosts.answer(exchange)) this.refuseRequest(exchange, found);
   }
 
   protected handshakePolling(exchange: Exchange): void {
@@ -200,51 +298,82 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
         const { j } = request._query;
         const jsonp = j === undefined ? null : j.replace(/[^0-9]/g, "");
         const transport = new PollingTransport(revisionOf(request._query), supportsBinary(request._query), jsonp, this.pollingSettings);
-        transport.onRequest(exchange);
+        transport.onRequest(request);
         this.openSession(sid, transport, request);
       },
     );
   }
 
   protected refuseRequest(exchange: Exchange, refusal: Refusal): void {
-    this.emitRefusal(exchange.request, refusal);
-    const body = JSON.stringify({ code: refusal.code, message: refusal.message ?? ERROR_MESSAGES[refusal.code] });
-    const headers = { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) };
-    exchange.respond(refusal.code === ERRORS.FORBIDDEN ? 403 : 400, headers, body);
+    try {
+      this.emitRefusal(exchange.request, refusal);
+    } finally {
+      const { status, headers, body } = refusalResponse(refusal);
+      exchange.refuse(status, headers, body);
+    }
   }
 
   // -- handshake -----------------------------------------------------------------------------------
 
   /**
-   * Judges a handshake that `verify` let pass: `allowRequest`, revision, id.
-   * @param isGone  whether the peer has left meanwhile; then nothing further happens
-   * @param done    called once unless the peer is gone: with a refusal, or with the id of the session to be
+   * Checks a handshake after `verify`, in this order (ENG-40): JSONP, origin, `allowRequest`, revision, id.
+   * @param isGone  whether the peer has left meanwhile; nothing else happens then
+   * @param done    called once unless the peer has left: with a refusal, or with the id of the new session
    */
-  protected admit(request: EngineRequest, isGone: () => boolean, done: (refusal: Refusal | null, sid: string) => void): void {
-    const { allowRequest } = this.opts;
-    if (allowRequest == null) return this.admitRevision(request, isGone, done);
-    let isAnswered = false;
-    allowRequest(request, (error, isAllowed) => {
-      if (isAnswered) return;
-      isAnswered = true;
-      if (isGone()) return;
-      if (!isAllowed) return done(refuse(ERRORS.FORBIDDEN, { message: error }, error || ERROR_MESSAGES[ERRORS.FORBIDDEN]), "");
-      this.admitRevision(request, isGone, done);
+  protected admit(request: EngineRequest, isGone: () => boolean, done: OnAdmitted): void {
+    if (handshakeStart.hasSubscribers) handshakeStart.publish({ engine: this, request });
+    if (this.sessionRefusal !== null) return done(this.sessionRefusal, "");
+    const unlessGone: OnAdmitted = (refusal, sid) => {
+      if (!isGone()) done(refusal, sid);
+    };
+    if (this.admission === null) this.admitOrigin(request, isGone, unlessGone);
+    else this.admission.run(request, unlessGone, (checked) => this.admitOrigin(request, isGone, checked));
+  }
+
+  /** The first of the checks. Each calls `done` also when the peer has left: the handshake is over then. */
+  private admitOrigin(request: EngineRequest, isGone: () => boolean, done: OnAdmitted): void {
+    const isJsonp = request._query["j"] !== undefined && request._query["transport"] === "polling";
+    const servesJsonp = this.opts.jsonp ?? revisionOf(request._query) === 3; // ROB-193
+    if (isJsonp && !servesJsonp) return done(refuse(ERRORS.BAD_REQUEST, { name: "JSONP_NOT_ENABLED" }), "");
+    if (this.origins === null) return this.admitAllowed(request, isGone, done);
+    this.origins.check(handshakeOriginOf(request.headers, isJsonp), (refusal) => {
+      if (refusal === null && !isGone()) this.admitAllowed(request, isGone, done);
+      else done(refusal, "");
     });
   }
 
-  private admitRevision(request: EngineRequest, isGone: () => boolean, done: (refusal: Refusal | null, sid: string) => void): void {
+  private admitAllowed(request: EngineRequest, isGone: () => boolean, done: OnAdmitted): void {
+    const { allowRequest } = this.opts;
+    if (allowRequest == null) return this.admitRevision(request, isGone, done);
+    ask<[error: string | null | undefined, isAllowed: boolean]>((answer) => allowRequest(request, answer), {
+      onAnswer: (error, isAllowed) => {
+        if (isGone()) return done(null, "");
+        if (!isAllowed) return done(refuse(ERRORS.FORBIDDEN, { message: error }, error || ERROR_MESSAGES[ERRORS.FORBIDDEN]), "");
+        this.admitRevision(request, isGone, done);
+      },
+      onFailure: (error) => {
+        this.warnOfCallback("allowRequest", error);
+        done(refuse(ERRORS.BAD_REQUEST, { name: "ALLOW_REQUEST_FAILURE", error }), "");
+      },
+      onLateFailure: (error) => this.warnOfCallback("allowRequest", error),
+    });
+  }
+
+  private admitRevision(request: EngineRequest, isGone: () => boolean, done: OnAdmitted): void {
     if (revisionOf(request._query) === 3 && !this.opts.allowEIO3) {
-      return done(refuse(ERRORS.UNSUPPORTED_PROTOCOL_VERSION, { protocol: 3 }), "");
+      return done(refuse(ERRORS.UNSUPPORTED_PROTOCOL_VERSION, { protocol: 3 }), ""); // EIO-2
     }
     const settle = (sid: unknown): void => {
-      if (isGone()) return;
-      const problem = this.idProblem(sid);
+      if (isGone()) return done(null, "");
+      if (this.sessionRefusal !== null) return done(this.sessionRefusal, "");
+      const problem = idProblemOf(sid, (id) => this.findSession(id) !== undefined);
       if (problem === null) done(null, sid as string);
       else fail(new Error(problem));
     };
+    // ENG-18
     const fail = (error: unknown): void => {
-      if (!isGone()) done(refuse(ERRORS.BAD_REQUEST, { name: "ID_GENERATION_ERROR", error }), "");
+      this.warnOfCallback("generateId", error);
+      done(refuse(ERRORS.BAD_REQUEST, { name: "ID_GENERATION_ERROR", error }), "");
     };
     let sid: string | PromiseLike<string>;
     try {
@@ -257,105 +386,65 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
     else settle(sid);
   }
 
-  private idProblem(sid: unknown): string | null {
-    if (typeof sid !== "string" || sid === "") return `generateId: expected a non-empty string, met ${typeof sid}`;
-    if (this.findSession(sid) !== undefined || sid === "__proto__") return "generateId: this id is already in use";
-    return null;
-  }
-
   /**
-   * Opens the session of an accepted handshake and announces it.
+   * Opens the session of an accepted handshake and emits `connection`.
    * @param afterOpen  runs between the open packet and the `connection` event
    */
   protected openSession(sid: string, transport: Transport, request: EngineRequest | null, afterOpen?: () => void): Session {
     const kept = request === null ? null : this.keep(request, transport.name);
     const session = new Session(sid, this, transport, kept, remoteAddressOf(request));
+    if (debugSocket.enabled) debugSocket("%s: opens over %s, revision %d", quoted(sid), transport.name, transport.protocol);
     this.clients[sid] = session;
-    this.clientsCount++;
-    if (!this.isExitFlushHeld) {
-      this.isExitFlushHeld = true;
-      holdExitFlush();
-    }
-    session.open(this.openPayload(sid, transport.name), this.opts.initialPacket as string | undefined);
+    if (this.clientsCount++ === 0) coarseClock.hold();
+    this.admission?.onOpen(session, request);
+    if (!this.isExitFlushHeld) holdExit();
+    this.isExitFlushHeld = true;
+    if (sessionOpen.hasSubscribers) sessionOpen.publish({ session, request });
+    session.open(openPayload(sid, this.upgrades(transport.name), this.opts), this.opts.initialPacket as string | undefined);
     afterOpen?.();
-    if (request !== null) (request as { res: unknown }).res = null; // frees the response's memory
+    if (request !== null) (request as { res: unknown }).res = null; // frees the response's memory (ENG-131)
     if (session.readyState !== "closed") this.emit("connection", session);
     return session;
   }
 
-  /** What stays of a handshake's request. */
+  /** The part of a handshake request that the session keeps. */
   protected keep(request: EngineRequest, transport: TransportName): KeptRequest | EngineRequest {
     return this.mustKeepRequest(transport) ? request : new KeptRequest(request);
   }
 
-  /** Whether somebody may have looked at the request, or wants to: then it is kept instead of being rebuilt on demand. */
+  /** Whether the request object itself must be kept, because user code may have seen it; else it is rebuilt at the first access. */
   protected mustKeepRequest(_transport: TransportName): boolean {
     return (
       this.opts.keepRequest === true ||
       this.middlewares.length > 0 ||
       this.opts.allowRequest != null ||
-      this.generateId !== BaseServer.prototype.generateId ||
+      isReplaced("engine.generateId", this.generateId, BaseServer.prototype.generateId) ||
       hasListeners(this, "initial_headers") ||
       hasListeners(this, "headers") ||
       typeof this.opts.cors === "function"
     );
   }
 
-  /** The payload of the open packet (Engine.IO protocol, "Handshake"); these five keys in this order. */
-  private openPayload(sid: string, transport: TransportName): string {
-    const { pingInterval, pingTimeout, maxHttpBufferSize, transports } = this.opts;
-    const upgrades = this.upgrades(transport).filter((name) => transports.includes(name));
-    return (
-      `{"sid":${JSON.stringify(sid)},"upgrades":${JSON.stringify(upgrades)},"pingInterval":${JSON.stringify(pingInterval)},` +
-      `"pingTimeout":${JSON.stringify(pingTimeout)},"maxPayload":${JSON.stringify(maxHttpBufferSize)}}`
-    );
-  }
-
   // -- headers -------------------------------------------------------------------------------------
 
-  /** Lets listeners add headers; `initial_headers` comes first, once per session. */
-  protected decorateHeaders(headers: ResponseHeaders, request: EngineRequest, isHandshake: boolean): void {
-    if (isHandshake) this.emit("initial_headers", headers, request);
-    if (this.emit !== EventEmitter.prototype.emit || hasListeners(this, "headers")) this.emit("headers", headers, request);
+  /**
+   * Emits `initial_headers` (handshake only) and `headers`, whose listeners add headers (ENG-78).
+   * @returns false when the headers can't be sent, or a listener threw: the answer is 500 then (ROB-204, ROB-205)
+   */
+  protected decorateHeaders(headers: ResponseHeaders, request: EngineRequest, isHandshake: boolean): boolean {
+    const isEmitReplaced = isReplaced("engine.emit", this.emit, EventEmitter.prototype.emit);
+    const emitsInitial = isHandshake && (isEmitReplaced || hasListeners(this, "initial_headers"));
+    const emitsHeaders = isEmitReplaced || hasListeners(this, "headers");
+    if (!emitsInitial && !emitsHeaders) return true;
+    try {
+      if (emitsInitial) this.emit("initial_headers", headers, request);
+      if (emitsHeaders) this.emit("headers", headers, request);
+    } catch (error) {
+      throwLater(error); // becomes an uncaughtException after the client was answered (ROB-205)
+      return false;
+    }
+    const headerError = headerErrorOf(headers);
+    if (headerError !== null) this.onHeadFailure(headerError);
+    return headerError === null;
   }
-
-  private makePollingSettings(): PollingSettings {
-    const { httpCompression, cookie } = this.opts;
-    if (cookie) cookieFor(cookie as CookieOptions, ""); // a malformed name or attribute is met at start-up
-    return {
-      maxPayloadBytes: () => Number(this.opts.maxHttpBufferSize),
-      overlapStatus: 400,
-      endsOnFlawedBody: false,
-      compression: httpCompression ? new Compression(httpCompression as { threshold: number }) : null,
-      decorateHeaders: (headers, exchange: Exchange, isHandshake) => this.decorateHeaders(headers, exchange.request, isHandshake),
-      handshakeHeaders: (sid) => (cookie ? { "Set-Cookie": [cookieFor(cookie as CookieOptions, sid)] } : null),
-    };
-  }
-}
-
-function remoteAddressOf(request: EngineRequest | null): string | undefined {
-  return request === null ? undefined : (request.socket ?? request.connection)?.remoteAddress;
-}
-
-/** The `Set-Cookie` value that names a session; attributes given as `false` are left out. */
-function cookieFor(options: CookieOptions, sid: string): string {
-  const { name, ...attributes } = options;
-  const given = Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== false && value !== undefined));
-  if (given["httpOnly"]) given["httpOnly"] = true;
-  const cookie = require("cookie") as { serialize: typeof serialize };
-  return cookie.serialize(name!, sid, given as never);
-}
-
-// Each packet that is sent asks whether somebody listens to `flush` or `drain`: a field is read in 2 ns, the table of listeners in 36 ns.
-for (const name of ["on", "addListener", "prependListener", "off", "removeListener", "removeAllListeners"] as const) {
-  const original = EventEmitter.prototype[name] as (...args: unknown[]) => BaseServer;
-  Object.defineProperty(BaseServer.prototype, name, {
-    configurable: true,
-    writable: true,
-    value(this: BaseServer, ...args: unknown[]) {
-      original.apply(this, args);
-      this.isFlushObserved = hasListeners(this, "flush") || hasListeners(this, "drain");
-      return this;
-    },
-  });
 }

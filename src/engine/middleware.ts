@@ -1,37 +1,30 @@
+// Middlewares of the engine (`io.engine.use`), and running a list of them.
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { ask, runInTurn } from "../support/ask";
 
-/** A function run before verification, for every request and upgrade request of the engine; the interface of Express. */
+/** A function with the signature of an Express middleware. It runs before verification, for every HTTP and upgrade request of the engine. */
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (err?: any) => void) => void;
 
 /**
- * Runs middlewares in order. Each has one outcome: its first `next`, its throw, or its rejection; what comes later is ignored.
- * @param done  called with the error, or with null when all have passed; never when one of them answered the request itself
+ * Runs middlewares in order (ENG-70). Each has one outcome: its first call of `next`, an exception, or a rejection (ENG-71).
+ * @param done       called with the error, or with null after the last one; not called when a middleware answers the request (ENG-72)
+ * @param onFailure  called with each exception and rejection, also after the outcome
  */
 export function runMiddlewares(
   list: readonly Middleware[],
   req: IncomingMessage,
   res: ServerResponse,
   done: (error: unknown) => void,
+  onFailure: (error: unknown) => void,
 ): void {
-  const runFrom = (index: number): void => {
-    const middleware = list[index];
-    if (middleware === undefined) return done(null);
-    let isSettled = false;
-    const settle = (error?: unknown): void => {
-      if (isSettled) return;
-      isSettled = true;
-      if (error) done(error);
-      else runFrom(index + 1);
-    };
-    let result: unknown;
-    try {
-      result = middleware(req, res, settle);
-    } catch (error) {
-      return settle(error ?? new Error("middleware threw nothing"));
-    }
-    if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") {
-      (result as PromiseLike<unknown>).then(undefined, (error: unknown) => settle(error ?? new Error("middleware rejected")));
-    }
-  };
-  runFrom(0);
+  const run = (middleware: Middleware, next: (error?: unknown) => void): void =>
+    ask<[error?: unknown]>((answer) => middleware(req, res, answer), {
+      onAnswer: next,
+      onFailure: (error) => {
+        onFailure(error);
+        next(error);
+      },
+      onLateFailure: onFailure,
+    });
+  runInTurn(list, run, done);
 }

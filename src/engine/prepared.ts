@@ -1,66 +1,123 @@
+// Outgoing packets, and their encoding as WebSocket frames.
 import { codeOf, type EnginePacketType } from "../protocol/engine-packet";
+import type { Readiness } from "./readiness";
 
-/** Called once, when the transport reports that the packet was written; gets the transport. */
+/** Called once, when the system has taken the packet; gets the transport (ENG-137). */
 export type SendCallback = (transport: unknown) => void;
 
 /** Per-packet options of `Session.send`. */
 export interface SendOptions {
   /** Whether a transport that negotiated compression may use it. Default `true`. */
   compress?: boolean | undefined;
-  /** The complete server frame of the packet, as third-party adapters compute it once per broadcast (header, payload). */
+  /** The complete WebSocket frame of the packet (header, payload); third-party adapters compute it once per broadcast (ENG-117). */
   wsPreEncodedFrame?: readonly Buffer[] | undefined;
-  /** Deprecated ancestor of `wsPreEncodedFrame`: the engine text of the packet. Ignored. */
+  /** Deprecated form of `wsPreEncodedFrame`: the engine text of the packet. Ignored. */
   wsPreEncoded?: string | undefined;
 }
 
+/** How a packet is sent. */
+export interface PacketSettings {
+  /** Whether a transport that negotiated compression may use it. Default true. */
+  readonly compress?: boolean;
+  /** Whether several connections get this packet: its frame is kept. Default false. */
+  readonly shared?: boolean;
+  /** The caller's options, as `packet.options` shows them. Default none. */
+  readonly options?: SendOptions | null;
+  readonly callback?: SendCallback | null;
+}
+
+/** The settings of most packets; an emit allocates none. */
+export const COMPRESSIBLE: PacketSettings = {};
+export const UNCOMPRESSED: PacketSettings = { compress: false };
+
 const SHORT_LENGTH_MAX = 125;
+/** Packets above this size are compressed outside of the main thread, which takes them longer than 0.5 ms. */
+const LARGE_BYTES = 64 * 1024;
+
+/** The frame of a packet, compressed for one window size (ROB-612). */
+export interface CompressedFrame {
+  readonly windowBits: number;
+  readonly readiness: Readiness | null;
+  /** Null until it is ready, and when the plain frame is sent, which isn't larger. */
+  frame: Buffer | null;
+  /** The one for another window size. */
+  readonly next: CompressedFrame | null;
+}
 
 /**
- * One outgoing packet on its way to one or many connections: the queue entry of a session.
+ * One outgoing packet for one or many connections; an entry in the outbox of each session.
  *
- * A shared packet is framed once, however many connections it goes to; see `prepare`.
+ * The frame of a shared packet is made once for all connections; see `prepare`.
  */
 export class Prepared {
   readonly type: EnginePacketType | "raw";
-  readonly data: string | Buffer | undefined;
+  /** The payload; undefined if there is none, and until it has been read from a Blob. */
+  data: string | Buffer | undefined;
   readonly compress: boolean;
-  /** True when several connections get this object: its frame is kept, since it will be asked for again. */
+  /** True when several connections get this packet: its frame is kept. */
   readonly shared: boolean;
-  /** The caller's options, for those who look at `packet.options`. */
+  /** The caller's options, shown as `packet.options`. */
   readonly options: SendOptions | null;
   readonly callback: SendCallback | null;
+  /** The reading of the packet's Blobs; null without any. */
+  reading: Readiness | null;
+  /** Its compressed frames, which are kept if the packet is shared or large. */
+  compressed: CompressedFrame | null;
   private frame: Buffer | null;
   private payload: Buffer | null;
+  /** While a shared packet waits: the number of outboxes, and the total that its bytes count in. */
+  private waiting: { queues: number; readonly total: { bytes: number } } | null;
 
-  /** What travels as it stands, without type character: a form made for one peer. */
-  static raw(form: string | Buffer, compress: boolean): Prepared {
-    return new Prepared("raw", form, compress, false, null, null);
-  }
-
-  constructor(
-    type: EnginePacketType | "raw",
-    data: string | Buffer | undefined,
-    compress: boolean,
-    shared: boolean,
-    options: SendOptions | null,
-    callback: SendCallback | null,
-  ) {
+  /** @param type  "raw": the data travel as they are, without the character of a type */
+  constructor(type: EnginePacketType | "raw", data?: string | Buffer, settings: PacketSettings = COMPRESSIBLE) {
     this.type = type;
     this.data = data;
-    this.compress = compress;
-    this.shared = shared;
-    this.options = options;
-    this.callback = callback;
+    this.compress = settings.compress !== false;
+    this.shared = settings.shared === true;
+    this.options = settings.options ?? null;
+    this.callback = settings.callback ?? null;
+    this.reading = null;
+    this.compressed = null;
     this.frame = null;
     this.payload = null;
+    this.waiting = null;
   }
 
-  /** Size as far as limits are concerned: bytes of a Buffer, UTF-16 code units of a text. */
+  /** Size for the limits: bytes of a Buffer, UTF-16 code units of a text, and one for the type (ROB-120). */
   get size(): number {
     return this.data === undefined ? 1 : this.data.length + 1;
   }
 
-  /** The packet as one unmasked, final WebSocket frame (RFC 6455, section 5.2). Hot: bench scenario "broadcast". */
+  /** Whether compressing it takes so long that it is done outside of the main thread (ROB-615). */
+  get isLarge(): boolean {
+    return this.size > LARGE_BYTES;
+  }
+
+  /** Its compressed frame for a window size; undefined while there is no entry. */
+  compressedFor(windowBits: number): CompressedFrame | undefined {
+    let entry = this.compressed;
+    while (entry !== null && entry.windowBits !== windowBits) entry = entry.next;
+    return entry ?? undefined;
+  }
+
+  /** The shared packet waits in one more outbox; for the first one its bytes are added to `total` (ROB-122). */
+  addWaiter(total: { bytes: number }): void {
+    if (this.waiting === null) {
+      this.waiting = { queues: 0, total };
+      total.bytes += this.size;
+    }
+    this.waiting.queues++;
+  }
+
+  /** Counterpart of `addWaiter`. */
+  removeWaiter(): void {
+    const { waiting } = this;
+    if (waiting === null || --waiting.queues > 0) return;
+    waiting.total.bytes -= this.size;
+    this.waiting = null;
+  }
+
+  /** The packet as one unmasked, final WebSocket frame (RFC 6455, section 5.2). */
   toFrame(): Buffer {
     if (this.frame !== null) return this.frame;
     const frame = this.givenFrame() ?? frameOf(this.data, this.typeCode);
@@ -74,7 +131,7 @@ export class Prepared {
     return typeof data === "object" ? data : this.typeCode + (data ?? "");
   }
 
-  /** The bytes of that message, made once for a shared packet; text where nobody shares it. For libraries that make frames by themselves. */
+  /** The WebSocket message for libraries that make frames themselves: of a shared packet the bytes, made once; else text or binary. */
   toPayload(): string | Buffer {
     if (!this.shared) return this.toMessage();
     if (this.payload === null) {
@@ -84,12 +141,12 @@ export class Prepared {
     return this.payload;
   }
 
-  /** The character that tells the packet's type on the wire; nothing for a raw form. */
+  /** The character of the packet's type (EIO-10); empty for `raw`. */
   get typeCode(): string {
     return codeOf(this.type);
   }
 
-  /** The packet as users see it in `packetCreate`, `flush` and `writeBuffer`. */
+  /** The packet as programs see it in `packetCreate`, `flush` and `writeBuffer`. */
   toPublic(): PublicPacket {
     const options = { ...this.options, compress: this.compress };
     return this.data === undefined || this.data === "" ? { type: this.type, options } : { type: this.type, options, data: this.data };
@@ -102,7 +159,7 @@ export class Prepared {
   }
 }
 
-/** What `packetCreate`, `flush` and `writeBuffer` show of a queued packet. */
+/** A packet as programs see it (ENG-135). */
 export interface PublicPacket {
   readonly type: EnginePacketType | "raw";
   readonly options: SendOptions;
@@ -110,16 +167,15 @@ export interface PublicPacket {
 }
 
 /**
- * Encodes one engine message for any number of connections: each form a transport may ask for is made at most once.
- * @param data     text, or bytes that nobody changes afterwards
+ * Prepares one message for any number of connections: each encoding is made at most once.
+ * @param data     text, or bytes that are not changed afterwards
  * @param options  `compress` (default true); `wsPreEncodedFrame`, used in place of an own frame
  */
 export function prepare(data: string | Buffer, options?: SendOptions | null): Prepared {
-  const compress = options == null ? true : options.compress !== false;
-  return new Prepared("message", data, compress, true, options ?? null, null);
+  return new Prepared("message", data, { compress: options?.compress !== false, shared: true, options: options ?? null });
 }
 
-/** The bytes of a frame header for `length` bytes of payload, followed by room for the payload. */
+/** Allocates a frame with the header for `length` bytes of payload; the payload goes to `offset`. */
 export function allocateFrame(opcodeByte: number, length: number): { frame: Buffer; offset: number } {
   let frame: Buffer;
   let offset: number;
@@ -157,16 +213,7 @@ function frameOf(data: string | Buffer | undefined, typeCode: string): Buffer {
   const { frame, offset } = allocateFrame(TEXT_FINAL, length + typeCode.length);
   const start = offset + typeCode.length;
   if (typeCode !== "") frame[offset] = typeCode.charCodeAt(0);
-  if (length === data.length) frame.latin1Write(data, start, length);
-  else frame.utf8Write(data, start, length);
+  if (length === data.length) frame.write(data, start, length, "latin1");
+  else frame.write(data, start, length, "utf8");
   return frame;
-}
-
-declare global {
-  interface Buffer {
-    /** Writes Latin-1 text; an own method of Node's Buffer, without argument juggling. */
-    latin1Write(text: string, offset: number, length: number): number;
-    /** Writes UTF-8 text. */
-    utf8Write(text: string, offset: number, length: number): number;
-  }
 }

@@ -1,58 +1,54 @@
-// Steps of the walks: "a frame in" and "a poll in" arrive here from a transport and leave to the owner (server/connection.ts);
-// "an emit out" and "a broadcast out" arrive from the owner as Prepared packets and leave to the current transport.
-import type { EventEmitter } from "node:events";
-import { toPayload } from "../protocol/engine-packet";
-import type { EnginePacket, EnginePacketType } from "../protocol/engine-packet";
-import { LeanEmitter, hasAnyListener, hasListeners } from "../support/lean-emitter";
-import { nextTick } from "../support/tick";
-import { transportError, type CloseReason } from "./close-reason";
+// A session: one client connection over its transports. "A frame in" and "a poll in" come from a transport and go to the owner
+// (server/client/client.ts); "an emit out" and "a broadcast out" come from the owner as Prepared packets and go into the outbox.
+import { toPayload, type EnginePacket, type EnginePacketType } from "../protocol/engine-packet";
+import { LeanEmitter } from "../support/lean-emitter";
+import { isReplaced } from "../support/replaced-methods";
+import { causeOfTransport, type CloseReason } from "./close-reason";
+import { coarseClock } from "./coarse-clock";
 import { Heartbeat } from "./heartbeat";
+import { InboundRate, type InboundRateOwner } from "./inbound-rate";
 import type { EngineRequest } from "./host";
 import { LimitError } from "../errors";
-import { Prepared } from "./prepared";
-import type { PublicPacket, SendCallback, SendOptions } from "./prepared";
-import { interruptRead } from "./read-turn";
-import { exposeWebSocket, requestOf, type KeptRequest } from "./request";
-import { SendQueue } from "./send-queue";
+import { Prepared, type PublicPacket, type SendCallback, type SendOptions } from "./prepared";
+import { defineRequest, type KeptRequest } from "./request";
+import { Outbox, type OutboxOwner } from "./outbox";
+import { isObserved, isFlushObserved } from "./session-observers";
 import type { SessionHost } from "./session-host";
-import { StallWatch } from "./stall-watch";
-import { HANDED_LIMIT_BYTES, type Transport, type TransportOwner } from "./transport";
-import { WebSocketTransport } from "./transports/websocket";
+import type { CloseStatus, Transport, TransportOwner } from "./transport";
 import { Upgrade } from "./upgrade";
 
-/** The floor above: told of messages and of the end before any listener of the session's events is. */
+/** The user of a session, `Client`. It is called before the listeners of the session's events. */
 export interface SessionOwner {
-  /** A message arrived; `undefined` for a message packet without payload. Hot: once per incoming message. @internal */
+  /** A message arrived; `undefined` for a message packet without payload. @internal */
   onMessage(data: string | Buffer | undefined): void;
+  /** More than `limits.slowReaderBytes` wait for the client. @internal */
+  onLongQueue(): void;
+  /** Memory of packets that wait for attachments. @internal */ readonly heldInputBytes: number;
   /** The session has ended; called once. @internal */
   onSessionClose(reason: CloseReason, description?: unknown): void;
 }
 
 export type ReadyState = "opening" | "open" | "closing" | "closed";
 
-/** Whoever listens to one of these could tell when a packet is created or handed over. */
-const OBSERVING = ["packetCreate", "flush", "drain"];
-const originalEmit = (LeanEmitter as unknown as { prototype: EventEmitter }).prototype.emit;
-
 /**
- * One client connection, kept alive over changing transports (`socket.conn`).
+ * One client connection (`socket.conn`). It keeps its id when it moves to another transport.
  *
  *     opening → open → closing → closed        any → closed
  *
  * Events: `packet(packet)`, `data(payload)`, `message(payload)`, `heartbeat`, `packetCreate(packet)`, `flush(buffer)`,
- * `drain`, `upgrading(transport)`, `upgrade(transport)`, `close(reason, description)`.
+ * `drain`, `dropped(count)`, `upgrading(transport)`, `upgrade(transport)`, `close(reason, description)`.
  */
-export class Session extends LeanEmitter implements TransportOwner {
-  /** 20 characters of `[A-Za-z0-9_-]`, or what `generateId` gave. */
+export class Session extends LeanEmitter implements TransportOwner, OutboxOwner, InboundRateOwner {
+  /** 20 characters of `[A-Za-z0-9_-]`, or the result of `generateId`. */
   readonly id: string;
   /** Engine.IO revision of the peer. */
   readonly protocol: 3 | 4;
-  readyState: ReadyState;
-  /** True between the `3probe` of an upgrade and its end. */
+  private _readyState: ReadyState;
+  /** True from the arrival of a candidate transport to the end of the upgrade. */
   upgrading: boolean;
   /** True once the session moved to another transport. */
   upgraded: boolean;
-  /** The peer's address as captured at the handshake, e.g. `::ffff:127.0.0.1`; undefined for WebTransport. */
+  /** The peer's address at the time of the handshake, e.g. `::ffff:127.0.0.1`; undefined for WebTransport. */
   readonly remoteAddress: string | undefined;
   /** The transport that carries the session now. */
   transport: Transport;
@@ -61,15 +57,18 @@ export class Session extends LeanEmitter implements TransportOwner {
   /** @internal */ owner: SessionOwner | null;
 
   /** @internal */ readonly heartbeat: Heartbeat;
-  /** @internal The attempt to move to another transport, while one runs. */
-  upgrade: Upgrade | null;
-  private keptRequest: KeptRequest | EngineRequest | null;
+  /** @internal The upgrade that is under way. */ upgrade: Upgrade | null;
+  /** @internal */ keptRequest: KeptRequest | EngineRequest | null;
+  /**
+   * The HTTP request that opened the session; null for WebTransport. The same object at each access, with `headers`, `url`,
+   * `method`, `_query` and `socket`. It may be rebuilt at the first access, see the option `keepRequest`. A program may delete it.
+   */
+  declare request: EngineRequest | null;
 
-  private queue: SendQueue | null;
-  private isFlushing: boolean;
-  private isOpening: boolean;
-  private callbacks: SendCallback[] | null;
-  private stall: StallWatch | null;
+  /** How the WebSocket is closed once the outbox is empty. */ private closeStatus: CloseStatus | null;
+  /** @internal The invalid packet for which the owner closes it. */ violation: Error | null;
+  /** @internal The packets that wait for the transport. */ readonly outbox: Outbox;
+  /** @internal Null unless `limits` have a rate. */ readonly rate: InboundRate | null;
 
   /** @internal */
   constructor(
@@ -80,12 +79,13 @@ export class Session extends LeanEmitter implements TransportOwner {
     remoteAddress: string | undefined,
   ) {
     super();
-    // What each message looks at stands together, in few lines of the processor's caches.
-    this.readyState = "opening";
+    // The fields that each message reads come first, so that they share cache lines.
+    this._readyState = "opening";
     this.transport = transport;
-    this.queue = null;
+    this.outbox = new Outbox(this);
     this.server = server;
     this.owner = null;
+    this.rate = server.limits.hasRates ? new InboundRate(this) : null;
     this.heartbeat = new Heartbeat(this);
     this.id = id;
     this.protocol = transport.protocol;
@@ -94,10 +94,9 @@ export class Session extends LeanEmitter implements TransportOwner {
     this.remoteAddress = remoteAddress;
     this.upgrade = null;
     this.keptRequest = request;
-    this.isFlushing = false;
-    this.isOpening = false;
-    this.callbacks = null;
-    this.stall = null;
+    this.closeStatus = null;
+    this.violation = null;
+    defineRequest(this);
     transport.sid = id;
     transport.owner = this;
   }
@@ -105,58 +104,53 @@ export class Session extends LeanEmitter implements TransportOwner {
   /** Sends the open packet and starts the heartbeat. @internal */
   open(openPayload: string, initialPacket: string | Buffer | undefined): void {
     this.readyState = "open";
-    this.queue = new SendQueue(new Prepared("open", openPayload, true, false, null, null));
-    if (initialPacket !== undefined) this.queue.push(new Prepared("message", initialPacket, true, false, null, null));
-    this.isOpening = true; // the handshake response carries what is queued now, and nothing that follows
-    this.flush();
-    this.isOpening = false;
+    this.transport.lastIn = coarseClock.now;
+    const packets = [new Prepared("open", openPayload)];
+    if (initialPacket !== undefined) packets.push(new Prepared("message", initialPacket));
+    this.outbox.open(packets);
     this.heartbeat.beat();
   }
 
-  // -- what users call ---------------------------------------------------------------------------
+  // -- public API --------------------------------------------------------------------------------
 
-  /**
-   * The HTTP request that opened the session; null for WebTransport. The same object at each access, with `headers`, `url`,
-   * `method`, `_query` and `socket`. It is rebuilt at the first access when nobody could have seen the original.
-   */
-  get request(): EngineRequest | null {
-    const kept = this.keptRequest;
-    if (kept === null) return null;
-    const request = requestOf(kept);
-    this.keptRequest = request;
-    if (kept !== request && this.transport instanceof WebSocketTransport && !this.upgraded) exposeWebSocket(request, this.transport);
-    return request;
+  get readyState(): ReadyState {
+    return this._readyState;
   }
 
-  set request(value: EngineRequest | null) {
-    this.keptRequest = value;
+  set readyState(state: ReadyState) {
+    this._readyState = state;
   }
 
   /** The packets that wait for the transport, oldest first; a copy. */
   get writeBuffer(): PublicPacket[] {
-    return this.queue === null ? [] : this.queue.toArray().map((packet) => packet.toPublic());
+    return this.outbox.toArray().map((packet) => packet.toPublic());
   }
 
-  /** Callbacks of packets that wait in the queue; tests and monitors of Engine.IO programs read it. @internal */
+  /** Callbacks of waiting packets; empty once the session has ended (ROB-523). Programs for Engine.IO read it. @internal */
   get packetsFn(): SendCallback[] {
-    return (this.queue?.toArray() ?? []).flatMap((packet) => packet.callback ?? []);
+    return this.readyState === "closed" ? [] : this.outbox.toArray().flatMap((packet) => packet.callback ?? []);
   }
 
-  /** Callbacks of packets that were handed to the transport and not reported as written yet. @internal */
+  /** Callbacks of packets that were written, and not reported as taken by the system (ROB-523). @internal */
   get sentCallbackFn(): SendCallback[] {
-    return this.callbacks ?? [];
+    return [...this.outbox.sentCallbacks];
   }
 
-  /** Bytes that wait: queued here, and handed to the transport but not yet taken by the system. */
+  /** Bytes that wait: queued, or written to the transport and not taken by the system. */
   get bufferedBytes(): number {
-    return (this.queue === null ? 0 : this.queue.bytes) + this.transport.bufferedBytes;
+    return this.outbox.bytes + this.transport.bufferedBytes;
+  }
+
+  /** Events that were dropped because the client reads too slowly, see the option `slowReaders`. The event `dropped` tells how many in a tick. */
+  get droppedEvents(): number {
+    return this.outbox.stall === null ? 0 : this.outbox.stall.droppedEvents;
   }
 
   /**
    * Sends one message.
    * @param data      text, or binary (Buffer, ArrayBuffer or a view); other values are converted to text, falsy ones to an empty message
    * @param options   `compress` (default true); may be left out
-   * @param callback  called once the message was handed to the system; never when it could not be sent
+   * @param callback  called once the system has taken the message; never when it could not be sent
    * @returns the session; when it isn't open, nothing is sent
    */
   send(data: unknown, options?: SendOptions | SendCallback | null, callback?: SendCallback): this {
@@ -175,16 +169,29 @@ export class Session extends LeanEmitter implements TransportOwner {
 
   /**
    * Ends the session; reason `forced close`.
-   * @param discard  true: now, dropping what is queued; otherwise what is queued goes out first
+   * @param discard  true: at once, queued packets are dropped; otherwise queued packets are sent first
+   * @param status   code and reason of the Close frame, if queued packets are sent first; without it the frame has none
    */
-  close(discard?: boolean): this {
+  close(discard?: boolean, status: CloseStatus | null = null): this {
     if (this.readyState === "open") this.readyState = "closing";
     else if (this.readyState !== "closing" || discard !== true) return this;
-    if (discard === true || this.queue === null) this.closeTransport(discard === true);
+    this.closeStatus = status;
+    if (discard === true || this.outbox.isEmpty) this.closeTransport(discard === true);
+    else this.outbox.watchClosing();
     return this;
   }
 
+  /** Ends the session because of an error; reason `transport error` (ROB-521). Programs for Engine.IO call it. @internal */
+  onError(error: unknown): void {
+    this.end("transport error", error);
+  }
+
   // -- out ---------------------------------------------------------------------------------------
+
+  /** @internal */
+  sendMessage(text: string): void {
+    this.sendPacket("message", text);
+  }
 
   /** Sends a packet of any type. @internal */
   sendPacket(
@@ -193,147 +200,147 @@ export class Session extends LeanEmitter implements TransportOwner {
     options: SendOptions | null = null,
     callback: SendCallback | null = null,
   ): void {
-    const compress = options === null || options.compress !== false;
-    this.writePrepared(new Prepared(type, data === "" ? undefined : data, compress, false, options, callback));
+    const settings = { compress: options === null || options.compress !== false, options, callback };
+    this.writePrepared(new Prepared(type, data === "" ? undefined : data, settings));
   }
 
   /**
-   * Sends a packet that may go to other sessions as well.
-   * Hot: once per recipient of a broadcast, once per emit. Benchmarks "broadcast", "burst", "echo".
+   * Sends a packet, which may be shared with other sessions.
    * @internal
    */
   writePrepared(packet: Prepared): void {
-    if (this.readyState !== "open") return;
-    const observed = this.isObserved;
-    if (!observed && this.transport.writable && this.queue === null && packet.callback === null) {
-      this.transport.sendOne(packet);
-      return;
-    }
-    if (observed && this.hears("packetCreate")) this.emit("packetCreate", packet.toPublic());
-    if (this.queue === null) this.queue = new SendQueue(packet);
-    else this.queue.push(packet);
-    if (this.transport.writable) this.flush();
-    else if (this.queue.bytes > this.server.limits.stalledBytes || this.queue.bytes > this.server.limits.bufferedBytes) this.watchQueue();
+    if (this.readyState !== "open") return; // ENG-134
+    if (isObserved(this, "packetCreate")) this.emit("packetCreate", packet.toPublic());
+    this.outbox.push(packet);
   }
 
-  /** Whether an event would be noticed: somebody listens, or a program put its own `emit` in place. */
-  private hears(event: string): boolean {
-    return hasListeners(this, event) || this.emit !== originalEmit;
-  }
-
-  /** Whether anybody could tell when packets are created, flushed and drained. */
-  private get isObserved(): boolean {
-    if (hasAnyListener(this) && OBSERVING.some((event) => hasListeners(this, event))) return true;
-    return this.emit !== originalEmit || this.server.isFlushObserved;
-  }
-
-  /** Whether what is sent now goes straight to the transport, and nobody could tell: it may be sent there without the session. @internal */
+  /** Whether the host may write a packet past the session: the outbox is idle, and the program observes no events of packets. @internal */
   get isTransparent(): boolean {
-    return this.readyState === "open" && this.queue === null && !this.isObserved && this.write === Session.prototype.write;
+    if (this._readyState !== "open" || !this.outbox.isIdle || isReplaced("conn.write", this.write, Session.prototype.write)) return false;
+    return !isObserved(this, "packetCreate") && !isFlushObserved(this);
   }
 
-  /** Hands the queue to the transport, as far as it has room. */
-  private flush(): void {
-    if (this.isFlushing) return; // a listener of `flush` or `drain` sends: the loop below takes it along
-    this.isFlushing = true;
-    try {
-      while (this.queue !== null && this.transport.hasRoom && this.readyState !== "closed") {
-        const batch = this.queue.take(this.transport.name === "polling" ? Infinity : HANDED_LIMIT_BYTES);
-        if (this.queue.isEmpty) this.queue = null;
-        const withCallbacks = this.collectCallbacks(batch);
-        const observed = this.isObserved;
-        const seen = observed ? batch.map((packet) => packet.toPublic()) : null;
-        if (seen !== null) this.emitBoth("flush", seen);
-        this.transport.send(batch, observed || withCallbacks || this.isOpening);
-        if (observed) this.emitBoth("drain");
-      }
-    } finally {
-      this.isFlushing = false;
+  /** @internal */
+  get isFlushObserved(): boolean {
+    return isFlushObserved(this);
+  }
+
+  /** @internal */
+  onFlush(packets: PublicPacket[]): void {
+    this.emit("flush", packets);
+    this.server.emit("flush", this, packets);
+  }
+
+  /** @internal */
+  onDrain(): void {
+    this.emit("drain");
+    this.server.emit("drain", this);
+  }
+
+  /** @internal */
+  onOutboxEmpty(): void {
+    if (this._readyState === "closing") this.closeTransport(false);
+  }
+
+  /** @internal */
+  onTransportHeldUp(): void {
+    this.outbox.onTransportHeldUp();
+  }
+
+  /** @internal */
+  get heldBytes(): number {
+    return this.outbox.heldBytes;
+  }
+
+  /** Reading goes on: a pong that is awaited may be read now, and gets its full time (ROB-124). @internal */
+  onInputResumed(): void {
+    if (this.rate !== null && this.rate.keepsInputPaused) this.transport.pauseInput();
+    this.heartbeat.onTransportSwitch();
+  }
+
+  /** @internal */
+  setInputPaused(isPaused: boolean): void {
+    if (isPaused) {
+      this.transport.pauseInput();
+      this.heartbeat.onInputPaused();
+    } else if (this.outbox.stall === null || !this.outbox.stall.isPaused) {
+      this.transport.resumeInput();
     }
-    if (this.queue === null && this.readyState === "closing") this.closeTransport(false);
   }
 
-  private emitBoth(event: "flush" | "drain", ...buffer: PublicPacket[][]): void {
-    this.emit(event, ...buffer);
-    this.server.emit(event, this, ...buffer);
+  /** @internal */
+  onLongQueue(): void {
+    this.owner?.onLongQueue();
   }
 
-  private collectCallbacks(batch: readonly Prepared[]): boolean {
-    let found = false;
-    for (const { callback } of batch) {
-      if (callback === null) continue;
-      found = true;
-      if (this.callbacks === null) this.callbacks = [callback];
-      else this.callbacks.push(callback);
-    }
-    return found;
+  /** @internal */
+  onDropped(count: number): void {
+    if (this._readyState !== "closed") this.emit("dropped", count);
   }
 
-  /** The queue is long: closes the session when it is over its limit, and watches that it moves. */
-  private watchQueue(): void {
-    this.stall ??= new StallWatch(this);
-    this.stall.check();
-  }
-
-  /** A limit was met. @internal */
+  /** A limit was exceeded. @internal */
   endForLimit(error: LimitError): void {
     this.end("transport error", error);
   }
 
-  // -- in: what the current transport reports ------------------------------------------------------
+  // -- in: reports of the transport ----------------------------------------------------------------
 
-  /** Hot: once per incoming message. Benchmarks "ingest", "echo". @internal */
+  /** A message arrived. @internal */
   onTransportMessage(data: string | Buffer | undefined): void {
     if (this.readyState !== "open") return;
-    this.heartbeat.onOther();
-    if (this.hears("packet")) {
-      interruptRead();
+    if (this.outbox.stall !== null) this.outbox.stall.onInput(data === undefined ? 0 : data.length);
+    if (this.rate === null) {
+      this.heartbeat.onOther();
+      return this.deliver(data);
+    }
+    if (!this.rate.mayExcuse) this.heartbeat.onOther();
+    this.rate.take(data);
+  }
+
+  /** Hands a message on. @internal */
+  deliver(data: string | Buffer | undefined): void {
+    if (this.readyState !== "open") return;
+    if (isObserved(this, "packet")) {
       this.emit("packet", data === undefined ? { type: "message" } : { type: "message", data });
       if ((this.readyState as ReadyState) !== "open") return;
     }
     if (this.owner !== null) this.owner.onMessage(data);
-    if (this.hears("data")) this.emit("data", data);
-    if (this.hears("message")) this.emit("message", data);
+    if (isObserved(this, "data")) this.emit("data", data);
+    if (isObserved(this, "message")) this.emit("message", data);
   }
 
   /** @internal */
   onTransportPacket(packet: EnginePacket): void {
     if (packet.type === "message") return this.onTransportMessage(packet.data);
-    if (this.readyState !== "open") return; // bytes may still arrive after close()
+    if (this.readyState !== "open") return; // EIO-68
+    if (this.outbox.stall !== null) this.outbox.stall.onInput(0);
+    if (this.rate !== null && !this.rate.takePacket()) return;
     this.emit("packet", packet);
     if (packet.type !== "pong") this.heartbeat.onOther();
     switch (packet.type) {
       case "ping":
-        if (this.protocol === 4) return this.end("transport error", new Error("invalid heartbeat direction"));
+        if (this.protocol === 4) return this.end("transport error", new Error("invalid heartbeat direction")); // EIO-62
         this.sendPacket("pong");
         this.heartbeat.beat();
         this.emit("heartbeat");
         return;
       case "pong":
-        if (this.protocol === 3) return this.end("transport error", new Error("invalid heartbeat direction"));
+        if (this.protocol === 3) return this.end("transport error", new Error("invalid heartbeat direction")); // EIO-78
         this.heartbeat.beat();
         this.emit("heartbeat");
         return;
       case "close":
-        return this.end("transport close");
+        return this.end("transport close"); // EIO-64, EIO-66
       case "error":
-        return this.end("parse error");
+        return this.end("parse error"); // EIO-63
       default:
-        return; // open, upgrade, noop: without meaning here
+        return; // open, upgrade, noop: EIO-67
     }
   }
 
   /** @internal */
   onTransportReady(): void {
-    if (this.queue !== null || this.readyState !== "open") this.flush();
-  }
-
-  /** @internal */
-  onTransportWritten(): void {
-    const callbacks = this.callbacks;
-    if (callbacks === null || this.readyState === "closed") return;
-    this.callbacks = null;
-    for (const callback of callbacks) callback(this.transport);
+    this.outbox.onTransportReady();
   }
 
   /** @internal */
@@ -343,8 +350,7 @@ export class Session extends LeanEmitter implements TransportOwner {
 
   /** @internal */
   onTransportError(message: string, description?: unknown): void {
-    const isLimit = description instanceof LimitError;
-    this.end("transport error", isLimit ? description : transportError(message, description));
+    this.end("transport error", causeOfTransport(message, description, this.server.opts.maxHttpBufferSize));
   }
 
   // -- heartbeat -----------------------------------------------------------------------------------
@@ -366,19 +372,23 @@ export class Session extends LeanEmitter implements TransportOwner {
 
   /** @internal */
   onPingTimeout(): void {
+    if (this.outbox.stall !== null && this.outbox.stall.excusesSilence()) return this.heartbeat.onTransportSwitch(); // ROB-124
+    if (this.rate !== null && this.rate.excusesSilence()) return this.heartbeat.askAgain(); // ROB-768
     this.end("ping timeout");
   }
 
   // -- upgrade -------------------------------------------------------------------------------------
 
-  /** A candidate to carry the session has come; refused while another is tried or once one has won. @internal */
+  /** A candidate transport has connected. It is closed while another upgrade runs, or after one (EIO-89). @internal */
   maybeUpgrade(candidate: Transport): void {
     candidate.sid = this.id;
     if (this.upgrade !== null || this.upgraded || this.readyState === "closed") {
       candidate.close();
       return;
     }
+    this.outbox.stall?.leaveTransport();
     this.upgrading = true;
+    this.rate?.onTransportChange(false);
     this.upgrade = new Upgrade(this, candidate, this.server.opts.upgradeTimeout);
   }
 
@@ -386,57 +396,55 @@ export class Session extends LeanEmitter implements TransportOwner {
   onUpgradeEnd(): void {
     this.upgrade = null;
     this.upgrading = false;
+    this.rate?.onTransportChange(false);
   }
 
-  /** The candidate has won: from now on it carries the session. @internal */
+  /** The upgrade is complete: the candidate becomes the transport (EIO-83). @internal */
   switchTransport(candidate: Transport): void {
+    this.outbox.stall?.leaveTransport();
     const before = this.transport;
+    this.outbox.writeLead();
     this.transport = candidate;
     before.discard();
     candidate.owner = this;
     this.upgrade = null;
     this.upgrading = false;
     this.upgraded = true;
+    this.rate?.onTransportChange(true);
     this.heartbeat.onTransportSwitch();
     this.emit("upgrade", candidate);
-    if (this.readyState !== "closed") this.flush();
+    this.outbox.onTransportReady();
   }
 
-  // -- the one door out ----------------------------------------------------------------------------
+  // -- the end ---------------------------------------------------------------------------------------
 
   private closeTransport(discard: boolean): void {
-    if (discard) this.transport.abort();
-    else this.transport.close(() => this.end("forced close"));
-    if (discard) this.end("forced close");
+    if (!discard) {
+      this.outbox.writeLead();
+      return this.transport.close(() => this.end("forced close"), this.closeStatus);
+    }
+    this.transport.abort(this.outbox.takeLead());
+    this.end("forced close");
   }
 
-  /** Ends the session: everything that ends one comes through here, and only the first counts. */
+  /** Ends the session, for each reason; only the first call has an effect. */
   private end(reason: CloseReason, description?: unknown): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
     this.heartbeat.cancel();
-    this.stall?.cancel();
-    this.callbacks = null;
+    const last = this.outbox.takeLead();
+    this.outbox.close();
+    this.rate?.close();
     this.upgrade?.cancel();
     const transport = this.transport;
     transport.owner = null;
-    if (reason !== "forced close") transport.abort(description instanceof LimitError);
-    if (this.queue !== null) nextTick(dropQueue, this); // still readable in `close` listeners
-    this.server.onSessionEnd(this);
-    // Emit last: a listener may throw, and the session must be consistent then.
+    if (reason !== "forced close") transport.abort(last, description instanceof LimitError);
+    this.server.onSessionEnd(this, reason, description);
+    // Events come last: a listener may throw, and the session must be consistent then (ENG-166).
     try {
       this.owner?.onSessionClose(reason, description);
     } finally {
       this.emit("close", reason, description);
     }
   }
-
-  /** @internal */
-  dropQueued(): void {
-    this.queue = null;
-  }
-}
-
-function dropQueue(session: Session): void {
-  session.dropQueued();
 }

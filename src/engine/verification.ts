@@ -1,8 +1,10 @@
+// Verification of requests by their query and method, and the refusals.
+import type { ForeignSessions } from "./foreign-sessions";
 import type { EngineRequest } from "./host";
 import type { Session } from "./session";
 import type { TransportName } from "./transport";
 
-/** Numbers of the refusals, as clients see them. */
+/** Error codes of refusals, as sent to clients (ENG-4). */
 export const ERRORS = {
   UNKNOWN_TRANSPORT: 0,
   UNKNOWN_SID: 1,
@@ -14,7 +16,7 @@ export const ERRORS = {
 
 export type ErrorNumber = (typeof ERRORS)[keyof typeof ERRORS];
 
-/** Texts of the refusals, by number. */
+/** Messages of refusals, by code. */
 export const ERROR_MESSAGES: Record<ErrorNumber, string> = {
   0: "Transport unknown",
   1: "Session ID unknown",
@@ -28,35 +30,80 @@ export const ERROR_MESSAGES: Record<ErrorNumber, string> = {
 export interface Refusal {
   readonly code: ErrorNumber;
   readonly context: Record<string, unknown>;
-  /** Replaces the text of the code in the response. */
+  /** Replaces the message of the code in the response (ENG-41). */
   readonly message?: string | number;
+  /** HTTP status; by default 403 for `FORBIDDEN`, 400 for all others. */
+  readonly status?: 429 | 503;
+  /** The likely cause, beside the message in the body. */
+  readonly hint?: string;
+  /** Headers that the response has besides its usual ones. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
+
+/** `io.close()` was called (ROB-207). */
+export const SERVER_CLOSING: Refusal = {
+  code: ERRORS.BAD_REQUEST,
+  context: { name: "SERVER_CLOSING" },
+  message: "Server is closing",
+  status: 503,
+};
+
+/** The server moves its clients to other processes (ROB-725). A proxy may ask another process at once. */
+export const SERVER_DRAINING: Refusal = {
+  code: ERRORS.BAD_REQUEST,
+  context: { name: "SERVER_DRAINING" },
+  message: "Server is draining",
+  status: 503,
+  headers: { "Retry-After": "1" },
+};
 
 export function refuse(code: ErrorNumber, context: Record<string, unknown>, message?: string | number): Refusal {
   return message === undefined ? { code, context } : { code, context, message };
 }
 
-/** The revision a query asks for: exactly `4`, or 3. */
+/** The protocol revision that a query selects: `EIO=4` selects 4, anything else 3 (EIO-1). */
 export function revisionOf(query: Record<string, string>): 3 | 4 {
   return query["EIO"] === "4" ? 4 : 3;
 }
 
+/** Whether the peer can receive binary data (EIO-22). */
 export function supportsBinary(query: Record<string, string>): boolean {
   return !query["b64"];
+}
+
+function unknownSession(sid: string, foreign: ForeignSessions | null): Refusal {
+  const refusal = refuse(ERRORS.UNKNOWN_SID, { sid });
+  return foreign === null || foreign.hint === null ? refusal : { ...refusal, hint: foreign.hint };
+}
+
+/** The response to a request that is refused (ENG-4). */
+export function refusalResponse({ code, status, message, hint, headers }: Refusal): {
+  status: number;
+  headers: Record<string, string | number>;
+  body: string;
+} {
+  const body = JSON.stringify({ code, message: message ?? ERROR_MESSAGES[code], hint });
+  return {
+    status: status ?? (code === ERRORS.FORBIDDEN ? 403 : 400),
+    headers: { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body), ...headers },
+    body,
+  };
 }
 
 const FORBIDDEN_IN_HEADER = /[^\t\x20-\x7e\x80-\xff]/;
 
 /**
- * Judges a request by its query: which session it belongs to, or why it is refused.
- * @returns the session, null for an acceptable handshake, or the refusal
+ * Verifies a request in the order of ENG-40: finds its session, or the reason to refuse it.
+ * @param foreign  the sessions of other processes, if they are carried
+ * @returns the session, null for an acceptable handshake, `foreign`, or the refusal
  */
 export function verify(
   request: EngineRequest,
   isUpgrade: boolean,
   transports: readonly TransportName[],
   find: (sid: string) => Session | undefined,
-): Session | Refusal | null {
+  foreign: ForeignSessions | null = null,
+): Session | Refusal | "foreign" | null {
   const query = request._query;
   const transport = query["transport"] as TransportName | undefined;
   if (transport === undefined || !transports.includes(transport) || transport === "webtransport") {
@@ -70,12 +117,13 @@ export function verify(
   const sid = query["sid"];
   if (sid) {
     const session = find(sid);
-    if (session === undefined) return refuse(ERRORS.UNKNOWN_SID, { sid });
+    if (session === undefined) return foreign?.isForeign(sid) === true ? "foreign" : unknownSession(sid, foreign);
     if (!isUpgrade && session.transport.name !== transport) {
       return refuse(ERRORS.BAD_REQUEST, { name: "TRANSPORT_MISMATCH", transport, previousTransport: session.transport.name });
     }
     const protocol = revisionOf(query);
     if (protocol !== session.protocol) {
+      // EIO-3
       return refuse(ERRORS.BAD_REQUEST, { name: "PROTOCOL_MISMATCH", protocol, previousProtocol: session.protocol });
     }
     if (!isUpgrade && transport !== "polling") return refuse(ERRORS.BAD_REQUEST, { name: "TRANSPORT_HANDSHAKE_ERROR" });

@@ -1,27 +1,33 @@
+// The handshake of a WebTransport session: waiting for its stream and first packet (ENG-172, ENG-173).
 import type { EnginePacket } from "../protocol/engine-packet";
 import { FrameDecoder } from "../protocol/webtransport-frame";
 import { Deadline } from "../support/deadline";
+import type { InputHolder, InputTotal } from "./totals";
 import { endSession, type OpenedStream, type WebTransportSession, type WebTransportStream } from "./transports/webtransport";
+import { ignore } from "../support/ignore";
 
-/** What the first packet of a WebTransport session asks for. */
+/** The request in the first packet of a WebTransport session: a new session, or the upgrade of one. */
 export type WebTransportRequest = { readonly kind: "open" } | { readonly kind: "upgrade"; readonly sid: string };
 
 /**
- * The time between a WebTransport session and its first packet.
+ * Waits for the first packet of a WebTransport session.
  *
  *     waiting --stream, first packet--> opened
  *     waiting --time-out, session closed, anything else, cancel()--> failed: reader released, session closed
  */
-export class WebTransportHandshake {
+export class WebTransportHandshake implements InputHolder {
   private readonly session: WebTransportSession;
   private readonly decoder: FrameDecoder;
   private readonly timeout: Deadline<WebTransportHandshake>;
   private readonly streams: ReadableStreamDefaultReader<WebTransportStream>;
   private reader: ReadableStreamDefaultReader<Uint8Array> | null;
+  private readonly inputTotal: InputTotal;
   private state: "waiting" | "opened" | "failed";
 
-  constructor(session: WebTransportSession, options: { timeoutMs: number; maxPayloadBytes: number }) {
+  constructor(session: WebTransportSession, options: { timeoutMs: number; maxPayloadBytes: number; inputTotal: InputTotal }) {
     this.session = session;
+    this.inputTotal = options.inputTotal;
+    this.inputTotal.others.add(this);
     this.decoder = new FrameDecoder(options.maxPayloadBytes);
     this.timeout = new Deadline<WebTransportHandshake>(cancel, this);
     this.streams = session.incomingBidirectionalStreams.getReader();
@@ -34,28 +40,37 @@ export class WebTransportHandshake {
 
   /**
    * Waits for the client's stream and its first packet.
-   * @returns the stream and what was asked for; null when nothing acceptable came, and the session is closed then
+   * @returns the stream and the request; null when no valid packet came and the session was closed
    */
   async run(): Promise<{ stream: OpenedStream; request: WebTransportRequest } | null> {
     try {
       const { value: stream } = await this.streams.read();
       if (stream !== undefined && this.isWaiting) return await this.readFirst(stream);
     } catch {
-      // the session or its stream failed: nobody is left to answer
+      // the session or its stream failed: there is no peer to answer
     } finally {
-      this.cancel(); // unless it was opened
+      this.cancel(); // has no effect once it was opened
     }
     return null;
   }
 
-  /** Gives up, unless it is over. */
+  /** Ends the handshake if it is still waiting. */
   cancel(): void {
     if (this.state !== "waiting") return;
     this.state = "failed";
+    this.inputTotal.others.delete(this);
     this.timeout.cancel();
     release(this.reader);
     release(this.streams);
     endSession(this.session);
+  }
+
+  get heldInputBytes(): number {
+    return this.decoder.heldBytes;
+  }
+
+  endForLimit(): void {
+    this.cancel();
   }
 
   private get isWaiting(): boolean {
@@ -69,10 +84,14 @@ export class WebTransportHandshake {
       const { done, value } = await reader.read();
       if (done || !this.isWaiting) return null;
       const [first, ...early] = decoder.decode(value);
-      if (first === undefined) continue;
+      if (first === undefined) {
+        this.inputTotal.add(value.byteLength);
+        continue;
+      }
       const request = requestOf(first);
       if (request === null) return null;
       this.state = "opened";
+      this.inputTotal.others.delete(this);
       this.timeout.cancel();
       return { stream: { session, reader, writable: stream.writable, decoder, early }, request };
     }
@@ -83,7 +102,7 @@ function cancel(handshake: WebTransportHandshake): void {
   handshake.cancel();
 }
 
-/** Lets a stream go: what comes is discarded, and nobody holds it. */
+/** Cancels a stream and releases its lock. */
 function release(reader: ReadableStreamDefaultReader<unknown> | null): void {
   if (reader === null) return;
   reader.cancel().catch(ignore);
@@ -100,5 +119,3 @@ function requestOf(packet: EnginePacket): WebTransportRequest | null {
     return null;
   }
 }
-
-function ignore(): void {}

@@ -1,29 +1,30 @@
-// MessagePack values in the form that `msgpack-writer.ts` describes, judged byte by byte.
+// Decodes MessagePack values with the conventions described in `msgpack-writer.ts`; validates every byte.
 import { ProtocolError } from "../errors";
+import { detachBytes } from "../support/detach";
 import { setOwn } from "./attachments";
 
 const TWO_POW_32 = 2 ** 32;
 const SHORT_TEXT_BYTES = 12;
 
 /**
- * Decodes one value. Binary values are views of `bytes`; extensions of other types give `[type, Buffer]`.
- * @param maxDepth  nesting of arrays and maps
- * @throws ProtocolError RC_ERR_PAYLOAD on bytes that are not exactly one value, or nest deeper
+ * Decodes one value. Binary values are views of `bytes`, or copies if they are small; extensions of other types become `[type, Buffer]`.
+ * @param maxDepth  greatest nesting of arrays and maps
+ * @throws ProtocolError RC_ERR_PAYLOAD on bytes that are not exactly one value, or are nested deeper
  */
 export function decodeMsgpack(bytes: Buffer, maxDepth: number): unknown {
-  return new Reader(bytes, maxDepth).decode();
+  return new MsgpackReader(bytes, maxDepth).decode();
 }
 
 /** An array or map whose members are being read. */
 interface OpenContainer {
   readonly target: unknown[] | Record<string, unknown>;
-  /** Values still to come; of a map, without keys. */
+  /** Number of values still to be read; of a map, not counting keys. */
   left: number;
   key: string;
 }
 
-/** One message on its way out of bytes. Walks with a list of open containers: the depth is the peer's choice. */
-class Reader {
+/** The reading of one message. Other conventions extend it: `plain-msgpack.ts`. Keeps a list of open containers instead of recursing, because the peer chooses the depth. */
+export class MsgpackReader {
   private readonly bytes: Buffer;
   private readonly maxDepth: number;
   private readonly open: OpenContainer[] = [];
@@ -38,8 +39,8 @@ class Reader {
     for (;;) {
       const depth = this.open.length;
       let value = this.readValue();
-      if (this.open.length > depth) continue; // the value is a container: first its members
-      // Hand the value to the innermost container, and that one on if it is complete.
+      if (this.open.length > depth) continue; // the value is a container: its members come first
+      // Add the value to the innermost container, and every container that is now complete to the one around it.
       for (let top = this.open.at(-1); top !== undefined; top = this.open.at(-1)) {
         if (Array.isArray(top.target)) top.target.push(value);
         else setOwn(top.target, top.key, value);
@@ -148,7 +149,7 @@ class Reader {
   private readText(length: number): string {
     const start = this.advance(length);
     if (length > SHORT_TEXT_BYTES) return this.bytes.toString("utf8", start, this.at);
-    // A call into the runtime costs more than this for short texts.
+    // For short texts this loop is faster than the native decoder.
     let text = "";
     for (let at = start; at < this.at; at++) {
       const byte = this.bytes[at];
@@ -160,7 +161,7 @@ class Reader {
 
   private readBytes(length: number): Buffer {
     const start = this.advance(length);
-    return this.bytes.subarray(start, this.at);
+    return detachBytes(this.bytes.subarray(start, this.at));
   }
 
   private readUint(size: number): number {
@@ -175,18 +176,23 @@ class Reader {
 
   private readExtension(length: number): unknown {
     const type = this.bytes.readInt8(this.advance(1));
-    const content = this.readBytes(length);
-    return type === 0 ? Uint8Array.from(content).buffer : [type, content];
+    return this.toValue(type, this.readBytes(length), { isFixed: false });
   }
 
   private readFixedExtension(length: number): unknown {
     const type = this.bytes.readInt8(this.advance(1));
-    if (type === 0 && length === 8) return new Date(this.readInt64());
-    const content = this.readBytes(length);
-    return type === 0 && length === 1 ? undefined : [type, content];
+    return this.toValue(type, this.readBytes(length), { isFixed: true });
   }
 
-  /** Goes on by `count` bytes; gives the position before. */
+  /** The value of an extension. @param isFixed  whether it has one of the five fixed lengths */
+  protected toValue(type: number, content: Buffer, { isFixed }: { isFixed: boolean }): unknown {
+    if (type !== 0) return [type, content];
+    if (!isFixed) return Uint8Array.from(content).buffer;
+    if (content.length === 8) return new Date(content.readInt32BE(0) * TWO_POW_32 + content.readUInt32BE(4));
+    return content.length === 1 ? undefined : [type, content];
+  }
+
+  /** Consumes `count` bytes; returns the position of the first. */
   private advance(count: number): number {
     const start = this.at;
     if (count > this.bytes.length - start) throw malformed("end of message");

@@ -1,10 +1,11 @@
 /*
- * MessagePack values (msgpack.org, "spec.md") with the conventions of the clients' library: `undefined` is fixext 1 of
+ * Encodes MessagePack values (msgpack.org, "spec.md") with the conventions of the clients' library: `undefined` is fixext 1 of
  * type 0, a Date is fixext 8 of type 0 (milliseconds), ArrayBuffers and views other than Buffers are ext 8/16/32 of type 0.
- * Integers beyond 64 bits are written as floats, where that library loses them.
- * General libraries do not tell fixext from ext, so they would take one byte of binary for `undefined`.
+ * Integers beyond 64 bits are written as floats; the clients' library corrupts them.
+ * No general library is used, because those treat fixext and ext alike: they would decode a binary value of one byte as `undefined`.
  */
-import { refuseBlob } from "./attachments";
+import { Blob } from "node:buffer";
+import type { CollectionWatch } from "./encoding-hints";
 import { isBinary, toBuffer } from "./engine-packet";
 
 const MAX_DEPTH = 5000;
@@ -15,17 +16,22 @@ const TWO_POW_63 = 2 ** 63;
 const TWO_POW_64 = 2 ** 64;
 
 /**
- * Encodes a value; `toJSON` is honoured, members that are functions are left out.
- * @throws TypeError on what has no form (BigInt, Symbol, Blob); RangeError on cyclic data
+ * Encodes a value; calls `toJSON`, omits members that are functions.
+ * @throws TypeError on values without an encoding (BigInt, Symbol, Blob); RangeError on cyclic data
  */
-export function encodeMsgpack(value: unknown): Buffer {
-  return new Writer().encode(value);
+export function encodeMsgpack(value: unknown, watch: CollectionWatch | null = null): Buffer {
+  return new MsgpackWriter(watch).encode(value);
 }
 
-/** One value on its way into bytes. */
-class Writer {
+/** The writing of one value. Other conventions extend it: `plain-msgpack.ts`. */
+export class MsgpackWriter {
   private bytes: Buffer = Buffer.allocUnsafe(INITIAL_BYTES);
   private end = 0;
+  private readonly watch: CollectionWatch | null;
+
+  constructor(watch: CollectionWatch | null) {
+    this.watch = watch;
+  }
 
   encode(value: unknown): Buffer {
     this.write(value, 0);
@@ -60,7 +66,8 @@ class Writer {
     if (Object.getPrototypeOf(value) !== Object.prototype) {
       if (value instanceof Date) return this.writeDate(value);
       if (isBinary(value)) return this.writeBinary(toBuffer(value), { isBuffer: Buffer.isBuffer(value) });
-      refuseBlob(value);
+      if (value instanceof Blob) throw new TypeError("a Blob cannot be sent with this parser, send its bytes (await blob.arrayBuffer())");
+      this.watch?.check(value);
     }
     const { toJSON } = value as { toJSON?: unknown };
     if (typeof toJSON === "function") return this.write(toJSON.call(value), depth + 1);
@@ -70,8 +77,8 @@ class Writer {
   private writeMap(map: Record<string, unknown>, depth: number): void {
     let keys = Object.keys(map);
     for (const key of keys) {
-      if (typeof map[key] !== "function") continue;
-      keys = keys.filter((each) => typeof map[each] !== "function");
+      if (!this.isLeftOut(map[key])) continue;
+      keys = keys.filter((each) => !this.isLeftOut(map[each]));
       break;
     }
     this.writeLength(keys.length, 0x80, 16, 0xde);
@@ -81,14 +88,19 @@ class Writer {
     }
   }
 
-  private writeUndefined(): void {
+  /** Whether a member of a map is not written. */
+  protected isLeftOut(member: unknown): boolean {
+    return typeof member === "function";
+  }
+
+  protected writeUndefined(): void {
     this.reserve(3);
     this.bytes[this.end++] = 0xd4;
     this.bytes[this.end++] = 0;
     this.bytes[this.end++] = 0;
   }
 
-  private writeDate(date: Date): void {
+  protected writeDate(date: Date): void {
     const timeMs = date.getTime();
     this.reserve(10);
     this.bytes[this.end++] = 0xd7;
@@ -96,7 +108,7 @@ class Writer {
     this.writeInt64(Number.isNaN(timeMs) ? 0 : timeMs);
   }
 
-  private writeBinary(binary: Buffer, { isBuffer }: { isBuffer: boolean }): void {
+  protected writeBinary(binary: Buffer, { isBuffer }: { isBuffer: boolean }): void {
     const { length } = binary;
     this.reserve(length + 6);
     const size = length < 0x100 ? 1 : length < 0x10000 ? 2 : 4;
@@ -120,7 +132,7 @@ class Writer {
     this.end += this.bytes.write(text, this.end, length);
   }
 
-  /** Writes a text of at most 31 characters unless one of them is not ASCII; a call into the runtime would cost more. */
+  /** Writes a text of at most 31 ASCII characters, faster than the native encoder; returns false if it has other characters. */
   private writeShortAscii(text: string): boolean {
     this.reserve(FIX_TEXT_LIMIT);
     const { bytes, end } = this;
@@ -134,7 +146,7 @@ class Writer {
     return true;
   }
 
-  /** A length in the type byte itself below `fixLimit`, else in two bytes behind `longType`, else in four behind the next type. */
+  /** Writes a length: in the type byte itself below `fixLimit`, else in two bytes after `longType`, else in four after `longType + 1`. */
   private writeLength(length: number, fixType: number, fixLimit: number, longType: number): void {
     this.reserve(5);
     if (length < fixLimit) {
@@ -184,13 +196,19 @@ class Writer {
   }
 
   /** Eight bytes, two's complement. */
-  private writeInt64(value: number): void {
+  protected writeInt64(value: number): void {
     const high = Math.floor(value / TWO_POW_32);
-    this.end = this.bytes.writeUInt32BE(high >>> 0, this.end);
-    this.end = this.bytes.writeUInt32BE((value - high * TWO_POW_32) >>> 0, this.end);
+    this.writeUint(high >>> 0, 4);
+    this.writeUint((value - high * TWO_POW_32) >>> 0, 4);
   }
 
-  private writeByte(byte: number): void {
+  /** `count` bytes of a number, big-endian. */
+  protected writeUint(value: number, count: number): void {
+    this.reserve(count);
+    this.end = this.bytes.writeUIntBE(value, this.end, count);
+  }
+
+  protected writeByte(byte: number): void {
     this.reserve(1);
     this.bytes[this.end++] = byte;
   }

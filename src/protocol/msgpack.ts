@@ -1,9 +1,11 @@
 /*
- * A parser for the option `parser`: one MessagePack map per packet, one binary message per map, in the form of
- * `socket.io-msgpack-parser`. Judges packets as the text decoder does.
+ * A MessagePack parser for the option `parser`: each packet is one map in one binary message, compatible with
+ * `socket.io-msgpack-parser`. Validates packets as the text decoder does.
  */
 import { ProtocolError } from "../errors";
 import { LeanEmitter } from "../support/lean-emitter";
+import { encodingError } from "./encoding-failure";
+import { watchCollections, type CollectionWatch } from "./encoding-hints";
 import { isBinary, toBuffer } from "./engine-packet";
 import { decodeMsgpack } from "./msgpack-reader";
 import { encodeMsgpack } from "./msgpack-writer";
@@ -15,23 +17,35 @@ export interface MsgpackDecoderOptions {
   maxDepth?: number | undefined;
 }
 
-/** Turns packets into messages: a map with `type`, `nsp`, and `data` and `id` where there are any. */
+/** Encodes packets: a map with `type`, `nsp`, and `data` and `id` if present (SIO-42). */
 export class Encoder {
+  private watch: CollectionWatch | null = watchCollections();
+
   /**
-   * Encodes one packet, which stays as it is.
+   * Encodes one packet without changing it.
    * @returns one binary message
-   * @throws TypeError, RangeError when the payload cannot be encoded (BigInt, Blob, Symbol, cyclic)
+   * @throws EncodingError RC_ERR_ENCODING when the payload cannot be encoded (BigInt, Blob, Symbol, circular, `toJSON` that throws)
    */
   encode(packet: Packet): Buffer[] {
     const { type, nsp, data, id } = packet;
     const map: Record<string, unknown> = { type, nsp: nsp || "/" };
     if (data !== undefined) map["data"] = data;
     if (id !== undefined && id !== null) map["id"] = id;
-    return [encodeMsgpack(map)];
+    const { watch } = this;
+    try {
+      const message = encodeMsgpack(map, watch);
+      if (watch !== null && watch.met !== null) {
+        this.watch = null; // once
+        watch.warn(packet);
+      }
+      return [message];
+    } catch (error) {
+      throw encodingError(packet, error);
+    }
   }
 }
 
-/** Takes messages, emits `decoded` with the packet of each. */
+/** Decodes messages; emits `decoded` with the packet of each. */
 export class Decoder extends LeanEmitter {
   private readonly maxDepth: number;
 
@@ -41,16 +55,16 @@ export class Decoder extends LeanEmitter {
   }
 
   /**
-   * Takes one message; `decoded` is emitted synchronously.
+   * Decodes one message; emits `decoded` synchronously.
    * @throws ProtocolError on anything that is not a well-formed packet
    */
   add(chunk: unknown): void {
     if (!isBinary(chunk)) throw new ProtocolError("RC_ERR_PAYLOAD", `invalid payload: expected binary, met ${typeof chunk}`);
-    // The packet's own map is one level more than its payload.
+    // The map of the packet adds one level to the depth of the payload.
     this.emit("decoded", toPacket(decodeMsgpack(toBuffer(chunk), this.maxDepth + 1)));
   }
 
-  /** Called when the connection closes; there is no state to drop. */
+  /** Called when the connection closes; this decoder keeps no state. */
   destroy(): void {}
 }
 
@@ -66,7 +80,7 @@ function toPacket(value: unknown): Packet {
   return packet;
 }
 
-/** Binary values travel inside the payload, so there are no binary types. */
+/** Whether a type is valid. The types 5 and 6 are not, since binary values are inside the payload. */
 function isPlainType(type: unknown): type is number {
   return typeof type === "number" && Number.isInteger(type) && type >= PacketType.CONNECT && type <= PacketType.CONNECT_ERROR;
 }

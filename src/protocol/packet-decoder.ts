@@ -1,5 +1,6 @@
-// Step of the walk "a frame in": messages become packets. Everything a peer may send wrong ends here as a ProtocolError.
+// Decodes messages into Socket.IO packets: a step of the walk "a frame in". Any malformed input throws a ProtocolError.
 import { ProtocolError } from "../errors";
+import { detachBytes, detachText, HELD_OVERHEAD_BYTES } from "../support/detach";
 import { LeanEmitter } from "../support/lean-emitter";
 import { putBack } from "./attachments";
 import { isBinary } from "./engine-packet";
@@ -11,9 +12,9 @@ type Reviver = (this: Payload, key: string, value: Payload) => Payload;
 export interface DecoderOptions {
   /** Passed to `JSON.parse`. */
   reviver?: Reviver | undefined;
-  /** Attachments one packet may announce. Default 10; over it: `too many attachments`. */
+  /** Greatest number of attachments of a packet. Default 10; with more, `add` throws `too many attachments`. */
   maxAttachments?: number | undefined;
-  /** Nesting depth of a payload. Default 1000; over it: `invalid payload`. */
+  /** Greatest nesting depth of a payload. Default 1000; with more, `add` throws `invalid payload`. */
   maxDepth?: number | undefined;
 }
 
@@ -21,18 +22,34 @@ const DIGIT_0 = 48;
 const DIGIT_9 = 57;
 const SLASH = 47;
 const DASH = 45;
+const QUOTE = 34;
+const BACKSLASH = 92;
+const OPENING_BRACKET = 91;
+const CLOSING_BRACKET = 93;
+const OPENING_BRACE = 123;
+const CLOSING_BRACE = 125;
 const MAX_ID_DIGITS = 15;
 const DEFAULT_ATTACHMENTS = 10;
 const DEFAULT_DEPTH = 1000;
+/** Length in characters from which a payload that waits for attachments is kept as text (ROB-144). */
+const LONG_PAYLOAD = 16 * 1024;
+
+/** Memory of a payload for each character of its text: as text, and parsed into many small values (ROB-144). */
+const TEXT_BYTES = 2;
+const PARSED_BYTES = 10;
 
 /** A packet that waits for its attachments. */
 interface Reconstruction {
   readonly packet: Packet;
+  /** The text of a long payload: parsed into many small values, it would take ten times the memory. */
+  readonly json: string | null;
   readonly attachments: unknown[];
   readonly awaited: number;
+  /** Memory that it takes. */
+  bytes: number;
 }
 
-/** The direct path from messages to packets, without an event between them. One per connection, and small. */
+/** Decodes messages into packets without emitting events. One per connection. */
 export class PacketDecoder {
   private readonly options: DecoderOptions;
   private pending: Reconstruction | null;
@@ -44,31 +61,43 @@ export class PacketDecoder {
   }
 
   /**
-   * Takes one message. Hot: once per incoming message.
-   * @returns the packet it completes; null while attachments are missing
-   * @throws ProtocolError on anything that is not a well-formed packet
+   * Decodes one message. Hot: once per incoming message.
+   * @returns the packet that the message completes; null while attachments are missing
+   * @throws ProtocolError on malformed input
    */
   decode(chunk: unknown): Packet | null {
     if (typeof chunk === "string") {
+      // SIO-29, and below
       if (this.pending !== null) throw this.fail("got plaintext data when reconstructing a packet");
       return this.decodeText(chunk);
     }
     if (!isBinary(chunk)) throw new ProtocolError("RC_ERR_PACKET_TYPE", `Unknown type: ${describe(chunk)}`);
     const { pending } = this;
     if (pending === null) throw this.fail("got binary data when not reconstructing a packet");
+    if (pending.attachments.length + 1 < pending.awaited) {
+      pending.attachments.push(Buffer.isBuffer(chunk) ? detachBytes(chunk) : chunk);
+      pending.bytes += chunk.byteLength + HELD_OVERHEAD_BYTES;
+      return null;
+    }
     pending.attachments.push(chunk);
-    if (pending.attachments.length < pending.awaited) return null;
     this.pending = null;
-    const { type, nsp, id, data } = pending.packet;
+    const { type, nsp, id } = pending.packet;
+    const data = pending.json === null ? pending.packet.data : (JSON.parse(pending.json) as unknown);
     return {
+      // SIO-30
       type: type === PacketType.BINARY_EVENT ? PacketType.EVENT : PacketType.ACK,
       nsp,
       id,
-      data: putBack(data, pending.attachments),
+      data: putBack(data, pending.attachments, this.options.maxAttachments ?? DEFAULT_ATTACHMENTS),
     };
   }
 
-  /** Drops a packet that is waiting for attachments. */
+  /** Memory of a packet that waits for attachments; 0 for none. */
+  get heldBytes(): number {
+    return this.pending === null ? 0 : this.pending.bytes;
+  }
+
+  /** Drops a packet that waits for attachments (SIO-39). */
   reset(): void {
     this.pending = null;
   }
@@ -80,7 +109,7 @@ export class PacketDecoder {
 
   private decodeText(text: string): Packet | null {
     const type = text.charCodeAt(0) - DIGIT_0;
-    if (!(type >= PacketType.CONNECT && type <= PacketType.BINARY_ACK)) throw typeError(type);
+    if (!(type >= PacketType.CONNECT && type <= PacketType.BINARY_ACK)) throw typeError(type); // SIO-22
     let at = 1;
     let awaited = 0;
     if (type >= PacketType.BINARY_EVENT) {
@@ -89,6 +118,7 @@ export class PacketDecoder {
       awaited = countAttachments(text.slice(1, at++), this.options.maxAttachments ?? DEFAULT_ATTACHMENTS);
     }
 
+    // SIO-23
     let nsp = "/";
     if (text.charCodeAt(at) === SLASH) {
       const comma = text.indexOf(",", at);
@@ -97,6 +127,7 @@ export class PacketDecoder {
       at = end + 1;
     }
 
+    // SIO-24
     let id: number | undefined;
     const idStart = at;
     for (let code = text.charCodeAt(at); code >= DIGIT_0 && code <= DIGIT_9; code = text.charCodeAt(++at)) {
@@ -104,23 +135,27 @@ export class PacketDecoder {
       id = (id ?? 0) * 10 + (code - DIGIT_0);
     }
 
+    // SIO-25, SIO-26
     const hasPayload = at < text.length;
     const data: unknown = hasPayload ? this.parse(text.slice(at)) : undefined;
-    const mayLackPayload = type === PacketType.CONNECT_ERROR; // beside those types that `isDataValid` lets go without
+    const mayLackPayload = type === PacketType.CONNECT_ERROR; // in addition to the types for which `isDataValid` accepts `undefined`
     if (!isDataValid(type, data) && (hasPayload || !mayLackPayload)) throw payloadError();
     const packet = { type, nsp, id, data };
     if (awaited === 0) return packet;
-    this.pending = { packet, attachments: [], awaited };
+    const isLong = text.length > LONG_PAYLOAD && this.options.reviver === undefined;
+    const waiting = { type, nsp: detachText(nsp), id, data: isLong ? undefined : data };
+    const bytes = HELD_OVERHEAD_BYTES + text.length * (isLong ? TEXT_BYTES : PARSED_BYTES);
+    this.pending = { packet: waiting, json: isLong ? detachText(text.slice(at)) : null, attachments: [], awaited, bytes };
     return null;
   }
 
   private parse(json: string): unknown {
     const { reviver, maxDepth = DEFAULT_DEPTH } = this.options;
+    if (mayBeDeeper(json, maxDepth) && isDeeper(json, maxDepth)) {
+      throw new ProtocolError("RC_ERR_PAYLOAD", `invalid payload: nested deeper than ${maxDepth} levels (limits.depth)`);
+    }
     try {
-      if (!hasBrackets(json, maxDepth)) return JSON.parse(json, reviver);
-      const plain: unknown = JSON.parse(json);
-      if (isDeeper(plain, maxDepth)) throw new RangeError(`payload nested deeper than ${maxDepth}`);
-      return reviver === undefined ? plain : JSON.parse(json, reviver);
+      return JSON.parse(json, reviver);
     } catch (error) {
       throw payloadError(error);
     }
@@ -133,14 +168,15 @@ function endOfDigits(text: string, start: number): number {
   return at;
 }
 
+/** The number of attachments in the header (SIO-27). */
 function countAttachments(digits: string, limit: number): number {
-  const count = Number(digits); // of "" it is 0, of too many digits Infinity
+  const count = Number(digits); // 0 for "", Infinity for too many digits
   if (count === 0) throw new ProtocolError("RC_ERR_ATTACHMENTS", "Illegal attachments");
   if (count > limit || count === Infinity) throw new ProtocolError("RC_ERR_ATTACHMENTS", "too many attachments");
   return count;
 }
 
-/** Names what came in place of a message; never throws. */
+/** Describes a value that is not a message; never throws. */
 function describe(chunk: unknown): string {
   return typeof chunk === "object" && chunk !== null ? Object.prototype.toString.call(chunk) : String(chunk);
 }
@@ -154,10 +190,10 @@ function payloadError(cause?: unknown): ProtocolError {
 }
 
 /**
- * Whether a text has more than `limit` opening brackets, without which it cannot nest deeper. Those in strings count too.
- * Costs nothing for short texts, and a few native searches for others.
+ * Whether a text has more than `limit` opening brackets, those in strings included; with fewer it cannot be nested deeper.
+ * Cheap: short texts are not searched, others by the native `indexOf`.
  */
-function hasBrackets(json: string, limit: number): boolean {
+function mayBeDeeper(json: string, limit: number): boolean {
   if (json.length < 2 * limit) return false;
   let count = 0;
   for (let at = json.indexOf("{"); at !== -1; at = json.indexOf("{", at + 1)) if (++count > limit) return true;
@@ -165,19 +201,39 @@ function hasBrackets(json: string, limit: number): boolean {
   return false;
 }
 
-/** Whether arrays and objects nest deeper than `limit`; recurses no further than that. */
-function isDeeper(value: unknown, limit: number): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  if (limit === 0) return true;
-  if (Array.isArray(value)) {
-    for (let index = 0; index < value.length; index++) if (isDeeper(value[index], limit - 1)) return true;
-    return false;
+/**
+ * Whether arrays and objects in a JSON text are nested deeper than `limit` (ROB-114). Scans the text before it is parsed, because
+ * `JSON.parse` is slow for deep nesting. For a text that is not JSON the result has no meaning.
+ */
+function isDeeper(json: string, limit: number): boolean {
+  let depth = 0;
+  for (let at = 0; at < json.length; at++) {
+    switch (json.charCodeAt(at)) {
+      case QUOTE:
+        at = endOfString(json, at + 1);
+        break;
+      case OPENING_BRACKET:
+      case OPENING_BRACE:
+        if (++depth > limit) return true;
+        break;
+      case CLOSING_BRACKET:
+      case CLOSING_BRACE:
+        depth--;
+    }
   }
-  for (const key in value) if (isDeeper((value as Record<string, unknown>)[key], limit - 1)) return true;
   return false;
 }
 
-/** The decoder of the option `parser`: takes messages, emits `decoded` with each packet that they complete. */
+/** The position of the closing quote of a JSON string whose first character is at `start`. */
+function endOfString(json: string, start: number): number {
+  let at = start;
+  for (let code = json.charCodeAt(at); code !== QUOTE && at < json.length; code = json.charCodeAt(++at)) {
+    if (code === BACKSLASH) at++;
+  }
+  return at;
+}
+
+/** The public decoder, for the option `parser`: emits `decoded` with every complete packet (SIO-37). */
 export class Decoder extends LeanEmitter {
   private readonly decoder: PacketDecoder;
 
@@ -188,21 +244,21 @@ export class Decoder extends LeanEmitter {
   }
 
   /**
-   * Takes one message; `decoded` is emitted synchronously when it completes a packet.
-   * @throws ProtocolError on bad input
+   * Decodes one message; emits `decoded` synchronously if it completes a packet.
+   * @throws ProtocolError on malformed input
    */
   add(chunk: unknown): void {
     const packet = this.decoder.decode(chunk);
     if (packet !== null) this.emit("decoded", withoutAbsent(packet));
   }
 
-  /** Drops what is incomplete; called when the connection closes. */
+  /** Drops an incomplete packet; called when the connection closes. */
   destroy(): void {
     this.decoder.reset();
   }
 }
 
-/** The packet with the members that it has, and no others: some compare them with `deepEqual`. */
+/** The packet without members that are undefined: programs compare packets with `deepEqual`. */
 function withoutAbsent({ type, nsp, id, data }: Packet): Packet {
   const packet: Packet = { type, nsp };
   if (id !== undefined) packet.id = id;

@@ -1,11 +1,12 @@
-// Framing of packets on a WebTransport stream (Engine.IO protocol, "WebTransport").
+// Framing of packets on a WebTransport stream (Engine.IO protocol, "WebTransport"; EIO-35).
+import { detachBytes, HELD_OVERHEAD_BYTES } from "../support/detach";
 import { decodePacket, encodePacket, ERROR_PACKET, type EnginePacket } from "./engine-packet";
 
 const BINARY_BIT = 0x80;
 const LENGTH_16 = 126;
 const LENGTH_64 = 127;
 
-/** The header of a body of `length` bytes: one, three or nine bytes. */
+/** Encodes the header of a body of `length` bytes: one, three or nine bytes. */
 export function encodeFrameHeader(length: number, isBinary: boolean): Buffer {
   let header: Buffer;
   if (length < LENGTH_16) header = Buffer.from([length]);
@@ -21,7 +22,7 @@ export function encodeFrameHeader(length: number, isBinary: boolean): Buffer {
   return header;
 }
 
-/** A packet as header and body. */
+/** Encodes a packet as header and body. */
 export function encodeFrame(packet: EnginePacket): [header: Buffer, body: Buffer] {
   const encoded = encodePacket(packet.type, packet.data, true);
   const isBinary = typeof encoded !== "string";
@@ -37,20 +38,20 @@ interface FrameHeader {
 }
 
 /**
- * Cuts a byte stream, in whatever chunks it comes, into packets.
+ * Splits a byte stream into packets, independently of its chunks (EIO-37).
  *
- * What is incomplete lies in one store that doubles as it fills, so that many small chunks cost no more than few large ones.
+ * Incomplete input is kept in one buffer that doubles when it is full, so that many small chunks cost no more than a few large ones.
  */
 export class FrameDecoder {
   private readonly maxPayloadBytes: number;
-  // Bytes `start` to `end` of the store have come and are not decoded yet.
+  // Bytes `start` to `end` of the store are received and not decoded yet.
   private store: Buffer;
   private start: number;
   private end: number;
   private header: FrameHeader | null;
   private isBroken: boolean;
 
-  /** @param maxPayloadBytes  longest body; judged by its header alone */
+  /** @param maxPayloadBytes  greatest length of a body; checked when its header is read (EIO-38) */
   constructor(maxPayloadBytes: number) {
     this.maxPayloadBytes = maxPayloadBytes;
     this.store = EMPTY;
@@ -60,31 +61,58 @@ export class FrameDecoder {
     this.isBroken = false;
   }
 
-  /** Takes a chunk, gives the packets it completes; after `ERROR_PACKET` for a bad header no more come. */
+  /**
+   * Decodes a chunk into the packets that it completes. For a bad header, or a chunk that isn't bytes, the result ends with
+   * `ERROR_PACKET`, and later chunks are ignored (ROB-143).
+   */
   decode(chunk: Uint8Array): EnginePacket[] {
     const packets: EnginePacket[] = [];
     if (this.isBroken) return packets;
+    if (!ArrayBuffer.isView(chunk)) {
+      this.break();
+      return [ERROR_PACKET];
+    }
     this.append(chunk);
     while ((this.header ??= this.readHeader()) !== null) {
       const { length, isBinary } = this.header;
       if (!isAcceptable(length, this.maxPayloadBytes)) {
-        this.isBroken = true;
-        this.release();
-        return [...packets, ERROR_PACKET];
+        this.break();
+        packets.push(ERROR_PACKET);
+        return packets;
       }
       if (this.end - this.start < length) break;
       const body = this.take(length);
       this.header = null;
-      packets.push(decodePacket(isBinary ? body : body.toString("utf8")));
+      packets.push(decodePacket(isBinary ? detachBytes(body) : body.toString("utf8")));
     }
-    if (this.start === this.end) this.release();
+    this.shrink();
     return packets;
+  }
+
+  /** Memory of the part of a packet that was received; 0 for none. */
+  get heldBytes(): number {
+    return this.end > this.start || this.header !== null ? this.store.length + HELD_OVERHEAD_BYTES : 0;
+  }
+
+  private break(): void {
+    this.isBroken = true;
+    this.release();
+  }
+
+  /** Releases the store, or makes it smaller, when little of it is in use (ROB-140). */
+  private shrink(): void {
+    const waiting = this.end - this.start;
+    if (waiting === 0) return this.release();
+    if (waiting * 4 >= this.store.length) return;
+    this.store = Buffer.from(this.store.subarray(this.start, this.end));
+    this.start = 0;
+    this.end = waiting;
   }
 
   private append(chunk: Uint8Array): void {
     const waiting = this.end - this.start;
     const needed = waiting + chunk.byteLength;
-    // Decoded bodies are views of the store: its used part is never written again.
+    // Decoded bodies are views of the store: bytes already decoded must not be overwritten.
     if (this.end + chunk.byteLength > this.store.length) {
       const store = Buffer.allocUnsafe(waiting === 0 ? needed : needed * 2);
       this.store.copy(store, 0, this.start, this.end);

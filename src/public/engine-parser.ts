@@ -1,5 +1,5 @@
 /*
- * The door `roomcast/engine-parser`: Engine.IO packets and payloads of revision 4.
+ * The entry `roomcast/engine-parser`: Engine.IO packets and payloads of revision 4.
  */
 export {
   type BinaryType,

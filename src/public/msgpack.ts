@@ -1,5 +1,5 @@
 /*
- * The door `roomcast/msgpack`: a `parser` whose packets are MessagePack, one binary message each.
+ * The entry `roomcast/msgpack`: a `parser` that encodes each packet as one binary MessagePack message.
  */
 export { Decoder, Encoder, type MsgpackDecoderOptions } from "../protocol/msgpack";
 export { PacketType, protocol, type Packet } from "../protocol/packet";

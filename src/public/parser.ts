@@ -1,5 +1,5 @@
 /*
- * The door `roomcast/parser`: Socket.IO packets to messages and back; the classes a custom `parser` replaces.
+ * The entry `roomcast/parser`: encodes and decodes Socket.IO packets; the classes that a custom `parser` replaces.
  */
 export { Encoder } from "../protocol/packet-encoder";
 export { Decoder, type DecoderOptions } from "../protocol/packet-decoder";

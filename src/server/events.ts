@@ -1,12 +1,10 @@
+// Event maps: types by which programs declare the events of each direction, and the typed event emitter.
 import type { EventEmitter } from "node:events";
 import { LeanEmitter } from "../support/lean-emitter";
 
 /*
- * Event maps: the types that let users describe, once, which events travel in which direction.
- *
- * A map has event names as keys and listener signatures as values. An acknowledgement is a callback in last place.
- * Whether `emit` sees the callback as written, with a leading error (time-out) or with a list of answers (broadcast)
- * is decided by mapping the map, below.
+ * A map has event names as keys and listener signatures as values. An acknowledgement is a callback as last parameter. The types below
+ * change the callback for `emit`: with a time-out it gets a leading error, in a broadcast an array of responses.
  */
 
 /** Event names to listener signatures. */
@@ -19,30 +17,30 @@ export interface DefaultEventsMap {
   [event: string]: (...args: any[]) => void;
 }
 
-/** The map of nothing. */
+/** The map without events. */
 type NoEvents = Record<never, never>;
 
-/** The names of a map. */
+/** The event names of a map. */
 export type EventNames<Map extends EventsMap> = keyof Map & (string | symbol);
 
 /** The arguments of one event, acknowledgement included. */
 export type EventParams<Map extends EventsMap, Ev extends EventNames<Map>> = Parameters<Map[Ev]>;
 
-/** The names whose listeners get an acknowledgement; every name of an untyped map. */
+/** The names of events with an acknowledgement; all names of an untyped map. */
 export type EventNamesWithAck<Map extends EventsMap, K extends EventNames<Map> = EventNames<Map>> = K extends unknown
   ? AckKind<Map[K]> extends "untyped" | "ack"
     ? K
     : never
   : never;
 
-/** The names whose listeners get no acknowledgement; every name of an untyped map. */
+/** The names of events without an acknowledgement; all names of an untyped map. */
 export type EventNamesWithoutAck<Map extends EventsMap, K extends EventNames<Map> = EventNames<Map>> = K extends unknown
   ? AckKind<Map[K]> extends "untyped" | "none"
     ? K
     : never
   : never;
 
-/** The names whose acknowledgement starts with an error, that is, those emitted under a time-out. */
+/** The names of events whose acknowledgement starts with an error, that is, of those emitted with a time-out. */
 export type EventNamesWithError<Map extends EventsMap, K extends EventNamesWithAck<Map> = EventNamesWithAck<Map>> = K extends unknown
   ? AckKind<Map[K]> extends "untyped"
     ? K
@@ -54,11 +52,11 @@ export type EventNamesWithError<Map extends EventsMap, K extends EventNamesWithA
 /** The map without the events that expect an acknowledgement. */
 export type RemoveAcknowledgements<E extends EventsMap> = { [K in EventNamesWithoutAck<E>]: E[K] };
 
-/** The names of either map. */
+/** The event names of both maps. */
 export type ReservedOrUserEventNames<ReservedEvents extends EventsMap, UserEvents extends EventsMap> =
   EventNames<ReservedEvents> | EventNames<UserEvents>;
 
-/** The listener of an event of either map; the reserved one wins. */
+/** The listener of an event of one of the maps. If both have the event, the type of the reserved map is used. */
 export type ReservedOrUserListener<
   ReservedEvents extends EventsMap,
   UserEvents extends EventsMap,
@@ -67,16 +65,16 @@ export type ReservedOrUserListener<
   Ev extends EventNames<ReservedEvents> ? ReservedEvents[Ev] : Ev extends EventNames<UserEvents> ? UserEvents[Ev] : never
 >;
 
-/** What broadcasts offer without being emitters. */
+/** An object that sends events but has no listeners, such as a broadcast target. */
 export interface TypedEventBroadcaster<EmitEvents extends EventsMap> {
   emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
 }
 
 /**
- * Typed face of an emitter: what may be listened to and what may be emitted are two different maps, and the reserved
- * events can be listened to only.
+ * A typed event emitter: one map has the events for listeners, another the events that can be emitted. Reserved events are for listeners
+ * only.
  *
- * Only types: at run time the class is `LeanEmitter`, so that nothing stands between a caller and Node's own methods.
+ * These are types only: at run time the class is `LeanEmitter`, so that callers use the methods of Node's emitter directly.
  */
 export interface StrictEventEmitter<
   ListenEvents extends EventsMap,
@@ -84,14 +82,33 @@ export interface StrictEventEmitter<
   ReservedEvents extends EventsMap = NoEvents,
 >
   extends EventEmitter, TypedEventBroadcaster<EmitEvents> {
+  /**
+   * Adds a listener for an event that is received, or that the server itself emits.
+   * @example
+   * io.on("connection", (socket) => {
+   *   socket.on("hello", (name, answer) => answer?.(`hello ${name}`));
+   * });
+   */
   on<Ev extends ReservedOrUserEventNames<ReservedEvents, ListenEvents>>(
     ev: Ev,
     listener: ReservedOrUserListener<ReservedEvents, ListenEvents, Ev>,
   ): this;
+  /**
+   * Adds a listener that is removed after its first call.
+   * @example
+   * socket.once("ready", () => console.log("ready"));
+   */
   once<Ev extends ReservedOrUserEventNames<ReservedEvents, ListenEvents>>(
     ev: Ev,
     listener: ReservedOrUserListener<ReservedEvents, ListenEvents, Ev>,
   ): this;
+  /**
+   * Sends an event. A server sends it to all clients of its main namespace, on all servers. Listeners of this object are not called.
+   * @returns true
+   * @throws  UsageError RC_ERR_RESERVED_EVENT, RC_ERR_EVENT_NAME; EncodingError RC_ERR_ENCODING
+   * @example
+   * io.emit("news", { title: "hello" });
+   */
   emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
   listeners<Ev extends ReservedOrUserEventNames<ReservedEvents, ListenEvents>>(
     event: Ev,
@@ -104,7 +121,7 @@ export const StrictEventEmitter = LeanEmitter as unknown as new <
   ReservedEvents extends EventsMap = NoEvents,
 >() => StrictEventEmitter<ListenEvents, EmitEvents, ReservedEvents>;
 
-// Acknowledgements, as their senders see them
+// The types of acknowledgements for the code that emits
 
 /** The map with an error put before the values of every acknowledgement: the map after `timeout()`. */
 export type DecorateAcknowledgements<E> = {
@@ -132,7 +149,7 @@ export type PrependTimeoutError<T extends any[]> = {
     : T[K];
 };
 
-/** Arguments whose callbacks get a list of first values, after the error if there is one; further values are dropped. */
+/** Arguments whose callbacks get an array of first values, after the error if there is one. Further values are dropped. */
 export type ExpectMultipleResponses<T extends any[]> = {
   [K in keyof T]: T[K] extends (...args: infer Params) => infer Result
     ? Params extends []
@@ -168,7 +185,7 @@ export type FirstNonErrorTuple<T extends unknown[]> = T[0] extends Error ? T[1] 
 /** The first argument of a function that isn't a leading error: what `emitWithAck` resolves with. */
 export type FirstNonErrorArg<T> = T extends (...args: infer Params) => any ? FirstNonErrorTuple<Params> : any;
 
-/** `[a: A, b: B]` to `[a: A[]]`; the label is kept. */
+/** Turns `[a: A, b: B]` into `[a: A[]]` and keeps the label. */
 type FirstAsList<T extends any[]> = T extends [any, ...infer Rest]
   ? T extends [...infer First, ...Rest]
     ? { [K in keyof First]: First[K][] }
@@ -179,7 +196,7 @@ type FirstAsList<T extends any[]> = T extends [any, ...infer Rest]
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
 
-/** Whether a listener's last argument is a callback, isn't, or cannot be known because something is `any`. */
+/** Whether the last argument of a listener is a callback, is none, or is unknown because of an `any`. */
 type AckKind<Listener> =
   IsAny<Listener> extends true
     ? "untyped"
@@ -193,5 +210,5 @@ type AckKind<Listener> =
             : "none"
       : "none";
 
-/** A name that is looked up while the maps are still generic gives `never`; any listener is accepted then. */
+/** While the maps are still generic, the look-up of a name gives `never`. Then any listener is accepted. */
 type ListenerOrUntyped<T> = [T] extends [never] ? (...args: any[]) => void | Promise<void> : T;

@@ -1,58 +1,65 @@
+// The option `captureRejections`: errors of listeners become the event `listener_error` of the server.
 import type { EventEmitter } from "node:events";
-import { emitLocally } from "./emit-locally";
-import type { Server } from "./server";
-import type { Socket } from "./socket";
+import { emitLocally } from "../support/lean-emitter";
+import { errorCaught, type ServerChannels } from "./channels";
 
-/** Where an error of user code was met. */
-export interface ListenerErrorContext {
-  /** The socket whose event it was. */
-  socket: Socket<any, any, any, any>;
-  /** The event; for the callback of an acknowledgement the event that was emitted. */
-  event: string;
-  /** What the listener got; of an event that asks for an answer the last one is the function that answers. */
-  args: any[];
+/** Where a listener failed; the public type is `ListenerErrorContext` of `namespace.ts`. */
+interface Context {
+  readonly socket: object;
+  readonly event: string;
+  readonly args: any[];
 }
 
+type AnySocket = ServerChannels["roomcast:error"]["socket"];
 type UserFunction = (...args: any[]) => unknown;
 
-/** The option `captureRejections`: what listeners throw, or reject with, becomes the event `listener_error` of the server. */
+/** Calls listeners and other functions of the application; emits `listener_error` when one throws or rejects. */
 export class ListenerErrors {
-  private readonly server: Server<any, any, any, any>;
+  private readonly server: { readonly sockets: EventEmitter };
 
-  constructor(server: Server<any, any, any, any>) {
+  /** @param server  its main namespace emits `listener_error` */
+  constructor(server: { readonly sockets: EventEmitter }) {
     this.server = server;
   }
 
-  /** Raises an event: each listener has its turn, whatever those before it did. */
-  raise(emitter: EventEmitter, socket: Socket<any, any, any, any>, event: string, args: any[]): void {
-    this.callAll(emitter.rawListeners(event) as UserFunction[], emitter, { socket, event, args }, args);
+  /** Calls the listeners of an event: all of them, even if an earlier one throws. @returns what the first one has thrown, else undefined */
+  raise(emitter: EventEmitter, socket: object, event: string, args: any[]): unknown {
+    return this.callAll(emitter.rawListeners(event) as UserFunction[], emitter, { socket, event, args }, args);
   }
 
-  /** Calls functions with `args`. */
-  callAll(functions: readonly UserFunction[], thisArg: unknown, context: ListenerErrorContext, args: any[]): void {
-    for (const fn of functions) this.call(fn, thisArg, context, args);
+  /** Calls all functions with `args`. @returns what the first one has thrown, else undefined */
+  callAll(functions: readonly UserFunction[], thisArg: unknown, context: Context, args: any[]): unknown {
+    let first: unknown;
+    for (const fn of functions) {
+      const thrown = this.call(fn, thisArg, context, args);
+      first ??= thrown;
+    }
+    return first;
   }
 
-  /** The callback of an acknowledgement, guarded. */
-  guard(callback: UserFunction, socket: Socket<any, any, any, any>, event: string): UserFunction {
-    return (...args) => this.call(callback, socket, { socket, event, args }, args);
+  /** Gives the callback of an acknowledgement with its errors captured. */
+  guard(callback: UserFunction, socket: object, event: string): UserFunction {
+    return (...args) => void this.call(callback, socket, { socket, event, args }, args);
   }
 
-  /** Calls one function. */
-  call(fn: UserFunction, thisArg: unknown, context: ListenerErrorContext, args: any[]): void {
+  /** Calls one function with `args`. @returns what it has thrown, else undefined */
+  call(fn: UserFunction, thisArg: unknown, context: Context, args: any[]): unknown {
     let result: unknown;
     try {
       result = fn.apply(thisArg, args);
     } catch (error) {
-      return this.report(error, context);
+      this.report(error, context);
+      return error;
     }
     const promise = result as PromiseLike<unknown> | undefined | null;
     if (typeof promise?.then === "function") promise.then(undefined, (error: unknown) => this.report(error, context));
+    return undefined;
   }
 
-  /** Without a listener the error goes where Node would have sent it. */
-  private report(error: unknown, context: ListenerErrorContext): void {
+  /** Emits `listener_error`. Without a listener for it, the error is thrown: Node reports it as uncaught. */
+  private report(error: unknown, context: Context): void {
     const { sockets } = this.server;
+    if (errorCaught.hasSubscribers) errorCaught.publish({ error, socket: context.socket as AnySocket, event: context.event });
     if (sockets.listenerCount("listener_error") === 0) throw error;
     emitLocally.call(sockets, "listener_error", error, context);
   }

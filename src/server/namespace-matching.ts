@@ -1,11 +1,14 @@
+// The patterns of parent namespaces: regular expressions, and functions of the application.
 import { UsageError } from "../errors";
+import { ask } from "../support/ask";
+import type { Warnings } from "../support/warnings";
 
-/** Decides whether a namespace may be opened: calls `fn(error, isAllowed)`, now or later. */
+/** Decides whether a namespace may be created: calls `fn(error, isAllowed)`, now or later. */
 export type ParentNspNameMatchFn = (name: string, auth: { [key: string]: any }, fn: (err: Error | null, success: boolean) => void) => void;
 
 /**
- * Turns a pattern of names into a function that decides.
- * @throws UsageError RC_ERR_ARGUMENT on an expression that remembers where it was (flags `g`, `y`)
+ * Turns a pattern into a function.
+ * @throws UsageError RC_ERR_ARGUMENT on a regular expression with flag `g` or `y`, whose result depends on `lastIndex` (SRV-54)
  */
 export function matcherOf(pattern: RegExp | ParentNspNameMatchFn): ParentNspNameMatchFn {
   if (typeof pattern === "function") return pattern;
@@ -14,29 +17,22 @@ export function matcherOf(pattern: RegExp | ParentNspNameMatchFn): ParentNspName
 }
 
 /**
- * Asks one function. What it throws or rejects with counts as a refusal, and as a process warning.
- * @param done  called once
+ * Calls one such function. If it throws or rejects, that is a refusal and a process warning (ROB-201, ROB-203).
+ * @param call  calls the function with the callback that it gets
+ * @param done  called once with the decision
  */
-export function ask(match: ParentNspNameMatchFn, name: string, auth: { [key: string]: any }, done: (isAllowed: boolean) => void): void {
-  let isAnswered = false;
-  const answer = (error: unknown, isAllowed: boolean): void => {
-    if (isAnswered) return;
-    isAnswered = true;
-    done(!error && Boolean(isAllowed));
-  };
-  const onFailure = (error: unknown): void => {
-    const message = error instanceof Error ? error.message : String(error);
-    process.emitWarning(`the function that opens namespaces failed, the namespace is refused: ${message}`, {
-      code: "ROOMCAST_MIDDLEWARE_FAILED",
-    });
-    answer(error ?? true, false);
-  };
-  let result: unknown;
-  try {
-    result = match(name, auth, answer);
-  } catch (error) {
-    if (isAnswered) throw error; // of somebody who was told that the namespace is open
-    return onFailure(error);
-  }
-  if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") (result as PromiseLike<unknown>).then(undefined, onFailure);
+export function askMatcher(
+  call: (answer: (error: unknown, isAllowed: boolean) => void) => unknown,
+  warnings: Warnings,
+  done: (isAllowed: boolean) => void,
+): void {
+  const warn = (error: unknown): void =>
+    warnings.warn("ROOMCAST_MIDDLEWARE_FAILED", "the function that opens namespaces failed, the namespace is refused", error);
+  ask<[error: unknown, isAllowed: boolean]>(call, {
+    onAnswer: (error, isAllowed) => done(!error && Boolean(isAllowed)),
+    onFailure: (error) => {
+      warn(error);
+      done(false);
+    },
+  });
 }

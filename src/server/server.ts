@@ -1,31 +1,40 @@
-import type { Server as HTTPServer } from "node:http";
+// The Socket.IO server: its options, engines, namespaces and connections.
 import createDebug from "debug";
-import { Server as Engine } from "../engine/hosts/node-http";
+import type { Server as Engine } from "../engine/hosts/node/http";
 import type { TemplatedApp } from "../engine/hosts/uws/api";
-import { expectApp, UwsServer as UwsEngine, type UwsOptions } from "../engine/hosts/uws/server";
+import { expectApp, type UwsServer as UwsEngine, type UwsOptions } from "../engine/hosts/uws/server";
 import { resolveLimits, type Limits } from "../engine/limits";
 import type { Session } from "../engine/session";
 import { UsageError } from "../errors";
 import { PacketDecoder, Decoder, type DecoderOptions } from "../protocol/packet-decoder";
 import { Encoder } from "../protocol/packet-encoder";
+import { runInTurn } from "../support/ask";
+import { quoted } from "../support/log-text";
+import { Places } from "../support/places";
+import { kWarnings, Warnings } from "../support/warnings";
 import { isPacketValid, PacketType, protocol } from "../protocol/packet";
-import type { Adapter } from "./adapter";
-import type { AdapterConstructor } from "./adapter-factory";
-import { BroadcastOperator } from "./broadcast";
-import { BroadcastSource } from "./broadcast-source";
-import { Client } from "./connection";
-import type { PacketSource } from "./custom-parser";
-import { ParentNamespace } from "./dynamic-namespace";
+import { TimedAcks } from "./socket/acks";
+import { Adapter } from "./adapter/adapter";
+import type { AdapterConstructor } from "./namespace";
+import { BroadcastOperator } from "./broadcast/broadcast-operator";
+import { BroadcastSource } from "./broadcast/broadcast-source";
+import { AttachedServers } from "./http/attached-servers";
+import { Client } from "./client/client";
+import type { DrainOptions, DrainResult } from "./http/drain";
+import type { PacketSource } from "./compat/custom-parser";
+import { ParentNamespace } from "./parent-namespace";
 import type { DefaultEventsMap, EventsMap } from "./events";
-import { httpServerOf, isOptions, routeClientFiles, serveClientFiles, type TServerInstance } from "./http-door";
+import { installEmitterMethods } from "./compat/emitter-methods";
+import { Health, type HealthHandler, type HealthHandlerOptions, type HealthOptions, type ServerHealth } from "./health";
+import { isOptions, pathOf, type ClientFilesSettings, type TServerInstance } from "./http/attach";
 import { ListenerErrors } from "./listener-errors";
-import { MemoryAdapter } from "./memory-adapter";
 import { Namespace, type NamespaceMiddleware, type ServerReservedEventsMap } from "./namespace";
-import { ask, matcherOf, type ParentNspNameMatchFn } from "./namespace-matching";
+import { askMatcher, matcherOf, type ParentNspNameMatchFn } from "./namespace-matching";
 import { completeOptions, CONNECT_TIMEOUT_MS, type Recovery, type ServerOptions } from "./options";
-import { installRemovedMembers } from "./removed-api";
-import { SessionAwareAdapter } from "./session-aware-adapter";
-import { Socket } from "./socket";
+import { installRemovedMembers } from "./compat/removed-api";
+import { SessionAwareAdapter } from "./adapter/session-aware-adapter";
+import { Socket } from "./socket/socket";
+import { statsOf, type ServerStats } from "./stats";
 
 const debug = createDebug("socket.io:server");
 
@@ -35,9 +44,9 @@ const DEFAULT_PARSER = { protocol, PacketType, Encoder, Decoder, isPacketValid }
 /**
  * A Socket.IO server: namespaces over the connections of an engine.
  *
- * Everything an emitter or a target of broadcasts can do is done by the main namespace, `io.sockets`: `io.on`, `io.to`,
- * `io.emit` and so on. Its own events: `connect(socket)`, `connection(socket)`, `new_namespace(namespace)`, and with
- * `captureRejections` `listener_error(error, { socket, event, args })`.
+ * The methods of an event emitter and those of a broadcast target (`io.on`, `io.to`, `io.emit`, …) act on the main namespace, `io.sockets`.
+ * Events: `connect(socket)`, `connection(socket)`, `new_namespace(namespace)`; with the option `captureRejections` also
+ * `listener_error(error, { socket, event, args })`.
  */
 export class Server<
   ListenEvents extends EventsMap = DefaultEventsMap,
@@ -50,42 +59,43 @@ export class Server<
   SocketData,
   ServerReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
 > {
-  /** The main namespace, `/`. */
+  /** The main namespace, `/`.
+   * @example io.sockets.sockets.get(id)?.disconnect(); */
   readonly sockets: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   /** The engine: `engine.on("connection_error", …)`, `engine.use()`, `engine.clientsCount`. Undefined until attached or bound. */
   engine!: Engine;
-  /** The HTTP server it is attached to; undefined until then. */
+  /** The HTTP server that it was last attached to; undefined until then. */
   httpServer!: TServerInstance;
-  /** Encodes packets; adapters use it. */
+  /** Encodes packets; adapters use it (ADP-6). */
   readonly encoder: Encoder;
-  /** Namespaces by name, without patterns. Nobody documents it, and many programs list it. */
+  /** Namespaces by name, without parent namespaces. Undocumented, but used by many programs (SRV-33). */
   readonly _nsps: Map<string, Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
   private readonly opts: Partial<ServerOptions>;
-  /** @internal Same as `engine`, under the name older programs know. */
+  /** @internal Same as `engine`, under its name in Socket.IO 2 (MEM-8). */
   eio: Engine | UwsEngine | undefined;
   /** @internal */ readonly _parser: typeof DEFAULT_PARSER;
   /** @internal */ readonly _recovery: Recovery | null;
   /** @internal */ readonly _limits: Limits;
+  /** @internal */ readonly _middlewarePlaces: Places;
+  /** @internal Whether functions that were given to `of` decide about namespaces. */ _asksFunctions: boolean;
+  /** @internal */ readonly _warnings: Warnings;
+  private readonly _health: Health;
   /** @internal Null without `captureRejections`. */
   readonly _listenerErrors: ListenerErrors | null;
+  /** @internal */ readonly _timedAcks: TimedAcks;
   /** @internal */ _connectTimeout: number;
   private readonly decoderOptions: DecoderOptions;
   private _adapter: AdapterConstructor | undefined;
   private _path: string;
   private _serveClient: boolean;
-
-  // Patterns that open namespaces, in order of registration
-  private readonly parentNsps: Map<ParentNspNameMatchFn, ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
+  /** @internal */ readonly parentNsps: Map<ParentNspNameMatchFn, ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
   private readonly parentNamespacesFromRegExp: Map<RegExp, ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>;
-
-  // What `close` has to close
-  private readonly boundEngines: Set<{ close(): unknown }>;
-  private readonly attachedServers: Set<TServerInstance>;
+  /** @internal Engines and HTTP servers that `close` closes. */ readonly _attached: AttachedServers;
 
   /**
-   * @param srv   an HTTP server to attach to, or a port to listen on; may be left out, see `attach`
-   * @param opts  options
+   * @param srv   an HTTP server to attach to, or a port to listen on; optional, see `attach`
    * @throws UsageError RC_ERR_OPTION, RC_ERR_ARGUMENT
+   * @example const io = new Server(httpServer, { cors: { origin: "https://example.com" } });
    */
   constructor(opts?: Partial<ServerOptions>);
   constructor(srv?: TServerInstance | number, opts?: Partial<ServerOptions>);
@@ -93,46 +103,44 @@ export class Server<
   constructor(srv?: null | "" | Partial<ServerOptions> | TServerInstance | number, opts: Partial<ServerOptions> = {}) {
     super();
     if (isOptions(srv)) {
-      opts = srv;
+      opts = srv as Partial<ServerOptions>;
       srv = undefined;
     }
-    this._recovery = completeOptions(opts);
+    this._warnings = new Warnings();
+    this._recovery = completeOptions(opts, this._warnings);
     this._limits = resolveLimits(opts.limits);
+    this._middlewarePlaces = new Places(this._limits.pendingMiddlewares);
+    this._asksFunctions = false;
     this._listenerErrors = opts.captureRejections ? new ListenerErrors(this) : null;
     this.opts = opts;
     this._path = pathOf(opts.path);
     this._serveClient = opts.serveClient !== false;
     this._connectTimeout = Number(opts.connectTimeout) || CONNECT_TIMEOUT_MS;
-    this._adapter = opts.adapter || (this._recovery === null ? MemoryAdapter : SessionAwareAdapter);
+    this._adapter = opts.adapter || (this._recovery === null ? Adapter : SessionAwareAdapter);
     this._parser = (opts.parser as typeof DEFAULT_PARSER | undefined) || DEFAULT_PARSER;
     this.encoder = new this._parser.Encoder();
     this.decoderOptions = { maxAttachments: this._limits.attachments, maxDepth: this._limits.depth };
     this._nsps = new Map();
     this.parentNsps = new Map();
     this.parentNamespacesFromRegExp = new Map();
-    this.boundEngines = new Set();
-    this.attachedServers = new Set();
+    this._attached = new AttachedServers(this);
+    this._timedAcks = new TimedAcks();
+    this._health = new Health(this);
     this.sockets = new Namespace(this, "/");
     this._nsps.set("/", this.sockets);
-    if (srv !== undefined && srv !== null && srv !== "") this.attach(srv);
+    if (srv !== undefined && srv !== null && srv !== "") this.attach(srv as TServerInstance | number);
   }
 
-  /** The options given to the constructor. @internal */
-  get _opts(): Partial<ServerOptions> {
+  /** The options given to the constructor. @internal */ get _opts(): Partial<ServerOptions> {
     return this.opts;
   }
 
-  /** @internal */
-  get _adapterFactory(): AdapterConstructor {
+  /** @internal */ get _adapterFactory(): AdapterConstructor {
     return this._adapter!;
   }
 
-  // Settings
-
-  /**
-   * Tells, or sets, the path; a change has effect on servers attached later.
-   * @returns the path without trailing slash; the server when setting
-   */
+  /** Gets or sets the path. A change takes effect for HTTP servers that are attached afterwards.
+   * @example io.path("/chat").attach(httpServer); */
   path(v: string): this;
   path(): string;
   path(v?: string): this | string;
@@ -143,7 +151,8 @@ export class Server<
     return this;
   }
 
-  /** Tells, or sets, whether the client bundles are served; a change has effect on servers attached later. */
+  /** Gets or sets whether the client bundles are served. A change takes effect for HTTP servers that are attached afterwards.
+   * @example io.serveClient(false).attach(httpServer); */
   serveClient(v: boolean): this;
   serveClient(): boolean;
   serveClient(v?: boolean): this | boolean;
@@ -153,7 +162,8 @@ export class Server<
     return this;
   }
 
-  /** Tells, or sets, within how many milliseconds clients that connect from now on have to join a namespace. */
+  /** Gets or sets the time in which clients have to join a namespace, in milliseconds. A change takes effect for clients that connect afterwards.
+   * @example io.connectTimeout(10_000); */
   connectTimeout(v: number): this;
   connectTimeout(): number;
   connectTimeout(v?: number): this | number;
@@ -165,16 +175,24 @@ export class Server<
   }
 
   /**
-   * Tells, or sets, what makes adapters; each existing namespace gets a new one at once, into which its sockets' rooms
-   * are carried over. Best called before clients connect.
+   * Gets or sets the class, or function, that creates adapters. Each existing namespace gets a new adapter at once, with the rooms of its
+   * connected sockets (SRV-13). Call it before clients connect.
+   * @throws UsageError RC_ERR_ARGUMENT, RC_ERR_OPTION
+   * @example io.adapter(createAdapter(pubClient, subClient));
    */
   adapter(): AdapterConstructor | undefined;
   adapter(v: AdapterConstructor): this;
   adapter(v?: AdapterConstructor): AdapterConstructor | undefined | this {
     if (v === undefined) return this._adapter;
     if (typeof v !== "function") throw new UsageError("RC_ERR_ARGUMENT", `io.adapter: expected a class or a function, met ${typeof v}`);
+    const before = this._adapter;
     this._adapter = v;
-    for (const nsp of this._nsps.values()) nsp._initAdapter();
+    try {
+      for (const nsp of this._nsps.values()) nsp._initAdapter();
+    } catch (error) {
+      this._adapter = before; // ROB-400
+      throw error;
+    }
     return this;
   }
 
@@ -188,109 +206,147 @@ export class Server<
   /**
    * Serves clients on an HTTP server.
    * @param srv   HTTP, HTTPS or HTTP/2 server, or a port to listen on
-   * @param opts  engine options; those given to the constructor win
-   * @throws UsageError RC_ERR_ARGUMENT on a request handler
+   * @param opts  engine options; options of the constructor take precedence (SRV-22)
+   * @throws UsageError RC_ERR_ARGUMENT on a request handler, such as an Express application
+   * @example io.attach(createServer(expressApp).listen(3000));
    */
   attach(srv: TServerInstance | number, opts: Partial<ServerOptions> = {}): this {
-    const options = { ...opts, ...this.opts, path: this.opts.path || opts.path || this._path };
-    const server = httpServerOf(srv);
-    debug("creating an engine for the path %s", options.path);
-    const engine = new Engine(options);
-    engine.attach(server as HTTPServer, options);
-    this.eio = engine;
-    if (this._serveClient) serveClientFiles(server, [...new Set([this._path, pathOf(options.path)])], options.cors);
-    this.httpServer = server;
-    this.attachedServers.add(server);
-    return this.bind(engine);
+    const options = this.engineOptions(opts);
+    this.eio = this._attached.attach(srv, options, this.clientFilesSettings(options));
+    return this.bind(this.eio);
   }
 
   /**
-   * Serves clients on an app of uWebSockets.js, whose `listen` remains the caller's; so does its closing.
-   * @param app   what `uWS.App()` or `uWS.SSLApp()` gave
-   * @param opts  engine options, and `compression`, `idleTimeout`, `maxBackpressure` (see `UwsOptions` of `roomcast/engine`);
-   *              those given to the constructor win
+   * Serves clients on an app of uWebSockets.js. The caller has to call `listen` and to close the app.
+   * @param app   the result of `uWS.App()` or `uWS.SSLApp()`
+   * @param opts  engine options and `UwsOptions` of `roomcast/engine`; options of the constructor take precedence
    * @throws UsageError RC_ERR_ARGUMENT on anything else, RC_ERR_OPTION
+   * @example io.attachApp(app);
    */
   attachApp(app: TemplatedApp, opts: Partial<ServerOptions> & UwsOptions = {}): void {
     expectApp("io.attachApp", app);
-    const options = { ...opts, ...this.opts, path: this.opts.path || opts.path || this._path };
-    debug("creating a uWebSockets.js engine for the path %s", options.path);
-    const engine = new UwsEngine(options);
-    engine.attach(app, options);
-    this.eio = engine;
-    if (this._serveClient) routeClientFiles(app, [...new Set([this._path, pathOf(options.path)])], options.cors);
-    this.bind(engine);
+    const options = this.engineOptions(opts);
+    this.eio = this._attached.attachApp(app, options, this.clientFilesSettings(options));
+    this.bind(this.eio);
   }
 
-  /**
-   * Serves the clients of an engine.
-   * @param engine  emits `connection(socket)` and has `close()`
-   */
+  private engineOptions(opts: Partial<ServerOptions>): Partial<ServerOptions> {
+    const options = { ...opts, ...this.opts, path: this.opts.path || opts.path || this._path };
+    return Object.assign(options, { [kWarnings]: this._warnings });
+  }
+
+  /** Where client files are served; null if they aren't. */
+  private clientFilesSettings({ path, cors, allowPrivateNetwork = false }: Partial<ServerOptions>): ClientFilesSettings | null {
+    if (!this._serveClient) return null;
+    // SRV-23: under the path of the server and that of the attach options.
+    return { paths: [...new Set([this._path, pathOf(path)])], cors, allowPrivateNetwork, warnings: this._warnings };
+  }
+
+  /** Serves the clients of an engine (SRV-26).
+   * @param engine  an object that emits `connection(socket)` and has a method `close()`
+   * @example io.bind(new Engine()); */
   bind(engine: any): this {
-    if (typeof engine?.on !== "function" || typeof engine.close !== "function") {
-      throw new UsageError(
-        "RC_ERR_ARGUMENT",
-        `io.bind: expected an engine with on() and close(), met ${engine === null ? "null" : typeof engine}`,
-      );
-    }
+    this._attached.bind(engine, this.onconnection.bind(this));
     this.engine = engine;
-    this.boundEngines.add(engine);
-    engine.on("connection", this.onconnection.bind(this));
     return this;
   }
 
-  /**
-   * Takes one connection of an engine; for engines that are not bound.
-   * @param conn  the engine's socket
-   */
+  /** Serves one connection of an engine that is not bound (SRV-27).
+   * @example engine.on("connection", (conn) => io.onconnection(conn)); */
   onconnection(conn: any): this {
     if (typeof conn?.on !== "function") {
       throw new UsageError("RC_ERR_ARGUMENT", `io.onconnection: expected an engine's socket, met ${conn === null ? "null" : typeof conn}`);
     }
-    if (debug.enabled) debug("incoming connection with id %s", conn.id);
+    if (debug.enabled) debug("incoming connection with id %s", quoted(conn.id));
+    if (this.isDraining) return (conn.close(), this); // ROB-726: an engine of another package goes on opening sessions
     const client = new Client(this, conn as Session);
-    if (conn.protocol === 3) client.connect("/"); // clients of Socket.IO 2 expect to be there
+    if (conn.protocol === 3) client.connect("/"); // SIO-70: clients of Socket.IO 2 don't send this CONNECT
     return this;
   }
 
   /**
-   * Closes everything: sockets (reason `server shutting down`), adapters, engines, HTTP server. It may be attached again.
-   * @param fn  called in the end, with the error of the HTTP server if it was not running
-   * @returns resolved in the end, in any case
+   * Disconnects all sockets (reason `server shutting down`) and closes adapters, engines and HTTP servers. From now on no client is
+   * accepted. Connections that are still open after `closeTimeout` are cut. Afterwards the server may be attached again (SRV-65).
+   * @param fn  called when all is closed, with the error of the HTTP server if it was not running
+   * @param options.drain  `true`, or how clients are moved to other processes before, see `DrainOptions` and docs/deploying.md
+   * @returns resolves when all is closed, even after an error (SRV-62); after a drain with a `DrainResult`
+   * @throws UsageError RC_ERR_ARGUMENT on options of a drain that cannot work
+   * @example process.once("SIGTERM", () => io.close({ drain: { timeoutMs: 25_000, perSecond: 200 } }));
    */
-  async close(fn?: (err?: Error) => void): Promise<void> {
-    await Promise.allSettled([...this._nsps.values()].map(shutDown));
-    const engines = new Set([...this.boundEngines, ...(this.engine === undefined ? [] : [this.engine])]);
-    this.boundEngines.clear();
-    for (const engine of engines) engine.close();
-
-    const servers = new Set([...this.attachedServers, ...(this.httpServer === undefined ? [] : [this.httpServer])]);
-    this.attachedServers.clear();
-    const results = await Promise.all([...servers].map(closeHttpServer));
-    if (results.length === 0) fn?.();
-    else fn?.(results[results.length - 1]);
+  close(options: { drain: DrainOptions | true }): Promise<DrainResult>;
+  close(fn?: (err?: Error) => void): Promise<void>;
+  async close(given?: ((err?: Error) => void) | { drain?: DrainOptions | true }): Promise<void | DrainResult> {
+    if (typeof given === "object" && given?.drain !== undefined) return this._attached.closeDrained(given.drain);
+    const error = await this._attached.close();
+    if (typeof given !== "function") return;
+    if (error === undefined) given();
+    else given(error);
   }
 
-  /** What decodes one connection's messages without an emitter between; null with a parser of the user's. @internal */
+  /**
+   * Leaves HTTP servers, apps and engines as they were before `attach`, `attachApp` and `bind`, with their listeners, so that another server
+   * can be attached there. Adapters stay open, and so do HTTP servers, unless made for a port. Routes of an app stay, and answer 503.
+   * @param options.drain  how clients are moved before; without it all of them are closed at once, in the same way
+   * @throws UsageError RC_ERR_ARGUMENT on options of a drain that cannot work
+   * @example await io.detach({ drain: { timeoutMs: 5000 } });
+   */
+  detach({ drain }: { drain?: DrainOptions | true } = {}): Promise<DrainResult> {
+    return this._attached.detach(drain);
+  }
+
+  /** Whether `close({ drain })` or `detach` is in progress: from its call until all is closed. A readiness probe should fail then.
+   * @example app.get("/ready", (req, res) => res.sendStatus(io.isDraining ? 503 : 200)); */
+  get isDraining(): boolean {
+    return this._attached.isDraining;
+  }
+
+  /** Whether `close` is in progress: no client joins a namespace any more (ROB-207). @internal */ get _isClosing(): boolean {
+    return this._attached.isClosing;
+  }
+
+  /** Creates a decoder that returns packets instead of emitting them; null with a custom parser. @internal */
   _createDirectDecoder(): PacketDecoder | null {
     if (this._parser !== DEFAULT_PARSER && this._parser.Decoder !== Decoder) return null;
     return new PacketDecoder(this.decoderOptions);
   }
 
-  /** What decodes one connection's messages, as the parser describes it. @internal */
+  /** Creates a decoder as the option `parser` describes it. @internal */
   _createDecoder(): PacketSource {
     if (this._parser.Decoder !== Decoder) return new this._parser.Decoder();
     return new Decoder(this.decoderOptions);
   }
 
+  /**
+   * Gives the sizes of all tables of this server, for dashboards and tests: sessions, sockets, rooms, acknowledgements, waiting bytes, deadlines.
+   * Nothing is counted between the calls; a call takes time in proportion to the connections and sockets, about 10 ms for 10,000 (ROB-790).
+   * @example console.log(io.stats().namespaces["/"].sockets);
+   */
+  stats(): ServerStats {
+    return statsOf(this);
+  }
+
+  /** Tells whether this server is alive, and whether it should get new clients: event loop, drain, link to the other servers. Cheap.
+   * @throws UsageError RC_ERR_ARGUMENT
+   * @example if (!io.health().ready) console.log(io.health().reasons); */
+  health(options?: HealthOptions): ServerHealth {
+    return this._health.check(options);
+  }
+
+  /** Makes a request handler that answers 200 or 503 with `io.health()` as JSON. Without authentication: mount it where only probes come.
+   * @example app.get("/ready", io.healthHandler()); */
+  healthHandler(options?: HealthHandlerOptions): HealthHandler {
+    return this._health.handler(options);
+  }
+
   // Namespaces
 
   /**
-   * Gives a namespace, which is opened if it does not exist.
-   * @param name  a name, a leading slash may be left out; a regular expression, or a function `(name, auth, next)`
-   *              that calls `next(error, isAllowed)`: a pattern of namespaces that are opened when clients ask for them
+   * Gives a namespace. It is created if it doesn't exist.
+   * @param name  a name, with or without a leading slash. A regular expression, or a function `(name, auth, next)` that calls
+   *              `next(error, isAllowed)`, gives a parent namespace: matching namespaces are created when clients ask for them
    * @param fn    a listener of `connect`
    * @throws UsageError RC_ERR_ARGUMENT on a regular expression with flag `g` or `y`
+   * @example io.of("/admin").on("connection", (socket) => {});
    */
   of(
     name: string | RegExp | ParentNspNameMatchFn,
@@ -299,39 +355,41 @@ export class Server<
     if (name === undefined || name === null) {
       throw new UsageError("RC_ERR_ARGUMENT", `io.of: expected a name, a regular expression or a function, met ${String(name)}`);
     }
-    const nsp = typeof name === "function" || name instanceof RegExp ? this.openPattern(name) : this.openNamespace(String(name));
+    const nsp = typeof name === "function" || name instanceof RegExp ? this.createParent(name) : this.findOrCreate(String(name));
     if (fn) nsp.on("connect", fn);
     return nsp;
   }
 
-  private openPattern(pattern: RegExp | ParentNspNameMatchFn): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+  private createParent(pattern: RegExp | ParentNspNameMatchFn): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
     const match = matcherOf(pattern);
     const parent = new ParentNamespace(this);
     debug("initializing parent namespace %s", parent.name);
     this.parentNsps.set(match, parent);
-    if (typeof pattern !== "function") this.parentNamespacesFromRegExp.set(pattern, parent);
+    if (typeof pattern === "function") this._asksFunctions = true;
+    else this.parentNamespacesFromRegExp.set(pattern, parent);
     return parent;
   }
 
-  private openNamespace(given: string): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+  private findOrCreate(given: string): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
     const name = given.startsWith("/") ? given : `/${given}`;
     const known = this._nsps.get(name);
     if (known !== undefined) return known;
     for (const [pattern, parent] of this.parentNamespacesFromRegExp) {
-      if (pattern.test(name)) return parent.createChild(name);
+      if (pattern.test(name)) return parent.createChild(name); // SRV-55
     }
-    debug("initializing namespace %s", name);
+    if (debug.enabled) debug("initializing namespace %s", quoted(name));
     const nsp = new Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>(this, name);
     this._addNamespace(nsp);
     return nsp;
   }
 
   /**
-   * Removes a namespace: its sockets are disconnected, its adapter is closed. Clients that ask for it afterwards are
-   * refused, unless a pattern opens it anew.
-   * @param name  a leading slash may be left out
-   * @returns whether there was one; once its adapter has closed
+   * Removes a namespace: disconnects its sockets and closes its adapter. Clients that ask for it afterwards are refused, unless a parent
+   * namespace creates it again.
+   * @param name  with or without a leading slash
+   * @returns whether the namespace existed; resolves when its adapter has closed
    * @throws  UsageError RC_ERR_NAMESPACE on the main namespace
+   * @example await io.removeNamespace("/room-1");
    */
   async removeNamespace(name: string): Promise<boolean> {
     if (typeof name !== "string") throw new UsageError("RC_ERR_ARGUMENT", `io.removeNamespace: expected a name, met ${typeof name}`);
@@ -339,20 +397,20 @@ export class Server<
     if ((nsp as unknown) === this.sockets) throw new UsageError("RC_ERR_NAMESPACE", "the main namespace cannot be removed");
     if (nsp === undefined) return false;
     const closing = nsp._close();
-    nsp._evict();
+    nsp._disconnectSockets();
     await closing;
     return true;
   }
 
-  /** Enters a namespace and announces it. @internal */
+  /** Adds a namespace and emits `new_namespace`. @internal */
   _addNamespace(nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
     this._nsps.set(nsp.name, nsp);
     this.sockets._announceNamespace(nsp);
   }
 
   /**
-   * Opens a namespace that a client asks for, if a pattern allows it.
-   * @param fn  called once, perhaps later, with the namespace or false
+   * Creates a namespace that a client asks for, if a parent namespace allows it (PAR-2).
+   * @param fn  called once, now or later, with the namespace or false; with false also while the server closes
    * @internal
    */
   _checkNamespace(
@@ -360,83 +418,33 @@ export class Server<
     auth: { [key: string]: any },
     fn: (nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> | false) => void,
   ): void {
-    const patterns = this.parentNsps.entries();
-    const askNext = (): void => {
-      const next = patterns.next();
-      if (next.done) return fn(false);
-      const [match, parent] = next.value;
-      ask(match, name, auth, (isAllowed) => {
-        if (!isAllowed) askNext();
-        else fn(this._nsps.get(name) ?? parent.createChild(name)); // it may have come to be meanwhile
-      });
-    };
-    askNext();
+    runInTurn(
+      this.parentNsps,
+      ([match, parent], next) =>
+        askMatcher(
+          (answer) => match(name, auth, answer),
+          this._warnings,
+          (isAllowed) => {
+            if (this._isClosing) return fn(false); // ROB-207: the client's connection is about to end
+            if (!isAllowed) next();
+            else fn(this._nsps.get(name) ?? parent.openChild(name)); // PAR-3
+          },
+        ),
+      () => fn(false),
+    );
   }
 
-  // Done by the main namespace
-
-  /**
-   * Adds a middleware of the main namespace; see `Namespace.use`.
-   * @returns the server
-   */
+  /** Adds a middleware of the main namespace; see `Namespace.use`.
+   * @example io.use((socket, next) => next(isKnown(socket.handshake.auth.token) ? undefined : new Error("who are you?"))); */
   use(fn: NamespaceMiddleware<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): this {
     this.sockets.use(fn);
     return this;
   }
 
-  /** @internal */
-  override get _broadcastAdapter(): Adapter {
+  /** @internal */ override get _broadcastAdapter(): Adapter {
     return this.sockets.adapter;
   }
 }
 
-/** A falsy path means the default; one trailing slash goes. */
-function pathOf(path: string | undefined): string {
-  return (path || "/socket.io").replace(/\/$/, "");
-}
-
-async function shutDown(nsp: Namespace<any, any, any, any>): Promise<void> {
-  try {
-    nsp._closeSockets("server shutting down");
-  } finally {
-    await nsp.adapter.close();
-  }
-}
-
-/** Gives the error of a server that was not running. */
-function closeHttpServer(server: TServerInstance): Promise<Error | undefined> {
-  return new Promise((resolve) => {
-    server.close((error) => resolve(error));
-  });
-}
-
-const EMITTER_METHODS = [
-  "setMaxListeners",
-  "getMaxListeners",
-  "emit",
-  "addListener",
-  "on",
-  "prependListener",
-  "once",
-  "prependOnceListener",
-  "removeListener",
-  "off",
-  "removeAllListeners",
-  "listeners",
-  "rawListeners",
-  "listenerCount",
-  "eventNames",
-] as const;
-
-// An emitter's methods act on the main namespace and give what it gives: `io.on()` returns `io.sockets`.
-for (const method of EMITTER_METHODS) {
-  Object.defineProperty(Server.prototype, method, {
-    configurable: true,
-    writable: true,
-    value(this: Server, ...args: unknown[]): unknown {
-      return (this.sockets[method] as (...args: unknown[]) => unknown)(...args);
-    },
-  });
-}
-
+installEmitterMethods(Server.prototype);
 installRemovedMembers({ Server, Namespace, BroadcastOperator, Socket });

@@ -1,12 +1,13 @@
+// Time-outs that share one timer per delay.
 import { runInRoot } from "./tick";
 
 /**
- * Exact deadlines without a timer each.
+ * An exact time-out without a timer of its own.
  *
- * All deadlines of one delay stand in one first-in-first-out list, since they expire in the order in which they start;
- * one timer per list is set to the head. Starting, moving and cancelling are O(1) and allocate nothing.
- * Callbacks run in the root async context, never in the context of whoever happened to arm the shared timer.
- * Timers and clock are looked up at each use, so that fake clocks drive them.
+ * Deadlines with the same delay (in whole milliseconds) expire in the order in which they start, so they form a first-in-first-out list.
+ * One timer per list is set to the first of them. Starting, restarting and cancelling are O(1) and allocate nothing.
+ * Callbacks run in the root async context, not in the context in which the shared timer was set (EVT-34).
+ * Timers and clock are read from the global object when they are used, so that fake clocks work.
  */
 export class Deadline<T> {
   /** @internal */ at = 0;
@@ -17,8 +18,8 @@ export class Deadline<T> {
   protected readonly owner: T;
 
   /**
-   * @param onExpire  called with `owner` and with how many milliseconds late, once per `start`
-   *                  unless cancelled or restarted before; one function for all owners
+   * @param onExpire  called with `owner` and the number of milliseconds it is late, once per `start`
+   *                  unless cancelled or restarted before; one function serves all owners
    */
   constructor(onExpire: (owner: T, lateByMs: number) => void, owner: T) {
     this.onExpire = onExpire;
@@ -30,23 +31,23 @@ export class Deadline<T> {
     return this.list !== null;
   }
 
-  /** (Re)starts the deadline, `delayMs` milliseconds from now. */
+  /** (Re)starts the deadline, `delayMs` milliseconds from now; fractions are rounded up. */
   start(delayMs: number): void {
     const before = this.list;
     const after = listFor(delayMs);
     if (before !== null) {
       before.remove(this);
-      if (before !== after) before.rest();
+      if (before !== after) before.releaseIfEmpty();
     }
     after.append(this);
   }
 
-  /** Takes the deadline back; no-op when it isn't running. */
+  /** Cancels the deadline; no-op when it isn't running. */
   cancel(): void {
     const list = this.list;
     if (list === null) return;
     list.remove(this);
-    list.rest();
+    list.releaseIfEmpty();
   }
 
   /** @internal */
@@ -56,16 +57,25 @@ export class Deadline<T> {
 }
 
 const MAX_TIMER_MS = 0x7fffffff;
+/** Number of lists up to which empty ones are kept (ROB-170). Most programs use few delays, and use them again and again. */
+const KEPT_LISTS = 64;
 const nativeSetTimeout = globalThis.setTimeout;
 const listsByDelay = new Map<number, DeadlineList>();
 
-/** The list for a delay. Under a replaced clock every deadline has a list, and so a timer, of its own: such clocks come and go. */
+/** The list for a delay. With a fake clock every deadline has a list, and so a timer, of its own: fake clocks are installed and removed. */
 function listFor(delayMs: number): DeadlineList {
-  const delay = delayMs > 0 ? Math.min(delayMs, MAX_TIMER_MS) : 0; // NaN counts as 0, as for Node's timers
+  const delay = delayMs > 0 ? Math.min(Math.ceil(delayMs), MAX_TIMER_MS) : 0; // NaN counts as 0, as for Node's timers
   if (globalThis.setTimeout !== nativeSetTimeout) return new DeadlineList(delay);
   let list = listsByDelay.get(delay);
   if (list === undefined) listsByDelay.set(delay, (list = new DeadlineList(delay)));
   return list;
+}
+
+/** How many deadlines of the process are running. Walks all of them. */
+export function countDeadlines(): number {
+  let count = 0;
+  for (const list of listsByDelay.values()) count += list.length;
+  return count;
 }
 
 class DeadlineList {
@@ -82,6 +92,12 @@ class DeadlineList {
     this.delay = delay;
     const clock = globalThis.performance;
     this.now = () => clock.now();
+  }
+
+  get length(): number {
+    let count = 0;
+    for (let each = this.head; each !== null; each = each.next) count++;
+    return count;
   }
 
   append(deadline: Deadline<any>): void {
@@ -105,11 +121,17 @@ class DeadlineList {
     deadline.list = deadline.previous = deadline.next = null;
   }
 
-  /** An empty list must not keep the process alive; its timer is left to run out, since most lists fill again at once. */
-  rest(): void {
+  /**
+   * Called when a deadline was removed: an empty list must not keep the process alive. Up to `KEPT_LISTS` lists keep their timer,
+   * without a reference, since most lists fill again soon.
+   */
+  releaseIfEmpty(): void {
     if (this.head !== null || this.timer === null) return;
-    if (this.setTimeout === nativeSetTimeout) this.timer.unref();
-    else this.clearTimeout.call(globalThis, this.timer);
+    if (this.setTimeout !== nativeSetTimeout) return this.clearTimeout.call(globalThis, this.timer);
+    if (listsByDelay.size <= KEPT_LISTS) return void this.timer.unref();
+    this.clearTimeout.call(globalThis, this.timer);
+    this.timer = null;
+    if (listsByDelay.get(this.delay) === this) listsByDelay.delete(this.delay);
   }
 
   private arm(at: number, inMs: number): void {
@@ -120,11 +142,11 @@ class DeadlineList {
   }
 
   /**
-   * What time it is for a timer that has just fired. Node's own timers count from the start of the loop's turn and so may
-   * fire early: the clock decides. A replaced timer may come without a replaced clock: that it fired is the proof that its
-   * instant has come, for whatever was started within the same millisecond.
+   * The current time, for a timer that has just fired. Node's timers count from the start of the iteration of the event loop and so may
+   * fire early: the clock decides. A fake timer may be used without a fake clock: then all deadlines are due that were started within
+   * the millisecond for which the timer was set.
    */
-  private instant(): number {
+  private timeOfExpiry(): number {
     const now = this.now();
     return this.setTimeout === nativeSetTimeout || now >= this.timerAt ? now : this.timerAt + 1;
   }
@@ -132,12 +154,12 @@ class DeadlineList {
   /** @internal */
   run(): void {
     this.timer = null;
-    const now = this.instant();
+    const now = this.timeOfExpiry();
     try {
       while (this.head !== null && this.head.at <= now) {
         const due = this.head;
         this.remove(due);
-        due.expire(now - due.at); // may throw (a user's listener): the others keep their turn, see finally
+        due.expire(now - due.at); // may throw (a listener of the application); `finally` sets the timer for the others
       }
     } finally {
       // `arm` may have been called by a callback that started a new deadline.

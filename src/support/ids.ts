@@ -1,3 +1,4 @@
+// Ids of sessions and sockets.
 import { randomFillSync } from "node:crypto";
 
 const ID_BYTES = 15;
@@ -6,26 +7,23 @@ const pool = Buffer.allocUnsafeSlow(POOL_BYTES);
 let used = POOL_BYTES;
 
 /**
- * Gives an identifier of 20 characters out of `[A-Za-z0-9_-]`: 15 bytes (120 bits) of the system's CSPRNG in base64url.
+ * Generates an id of 20 characters out of `[A-Za-z0-9_-]`: 15 bytes (120 bits) of the system's CSPRNG, as base64url.
  *
- * The bytes are drawn in batches: one draw for each id would cost more than the rest of a handshake's bookkeeping.
- * A byte is used for one id only.
+ * The bytes are drawn in batches, because a draw per id would cost more than all else that a session sets up.
+ * Each byte is used for one id only.
  */
 export function generateId(): string {
   if (used === POOL_BYTES) {
     randomFillSync(pool);
     used = 0;
   }
-  const id = pool.base64urlSlice(used, used + ID_BYTES);
+  const id = pool.toString("base64url", used, used + ID_BYTES);
   used += ID_BYTES;
   return id;
 }
 
-declare global {
-  interface Buffer {
-    /** Base64url text of a byte range; an own method of Node's Buffer, without an intermediate view. */
-    base64urlSlice(start: number, end: number): string;
-    /** Latin-1 text of a byte range. */
-    latin1Slice(start: number, end: number): string;
-  }
+/** What is wrong with the id that `generateId` gave for a session; null if nothing is (ENG-19). */
+export function idProblemOf(sid: unknown, isTaken: (sid: string) => boolean): string | null {
+  if (typeof sid !== "string" || sid === "") return `generateId: expected a non-empty string, met ${typeof sid}`;
+  return isTaken(sid) || sid === "__proto__" ? "generateId: this id is already in use" : null;
 }

@@ -1,32 +1,20 @@
+// An `EventEmitter` that takes no memory for listeners until there is one, and events without overridden methods.
 import { EventEmitter } from "node:events";
+import { LeanEventEmitter } from "./node-internals";
 
-/**
- * An `EventEmitter` that allocates its listener table at the first `on` instead of in the constructor.
- *
- * Same prototype chain, same behaviour: Node's methods treat an `undefined` table as empty
- * (see "events" in the Node documentation). It saves about 250 bytes for each object nobody listens to.
- */
-function LeanEmitterConstructor(this: Record<string, unknown>): void {
-  this["_events"] = undefined;
-  this["_eventsCount"] = 0;
-  this["_maxListeners"] = undefined;
-}
-LeanEmitterConstructor.prototype = Object.create(EventEmitter.prototype, {
-  constructor: { value: LeanEmitterConstructor, writable: true, configurable: true },
-});
-Object.setPrototypeOf(LeanEmitterConstructor, EventEmitter);
-
-/** The class behind every hot object that users may listen to. */
-export const LeanEmitter = LeanEmitterConstructor as unknown as new () => EventEmitter;
+/** The base class of objects that exist per connection or socket and that users may listen to; no empty table of listeners where possible. */
+export const LeanEmitter: new () => EventEmitter = LeanEventEmitter ?? EventEmitter;
 export type LeanEmitter = EventEmitter;
 
-/** True when `emitter` has a listener for `event`; costs one property read on an emitter without listeners. */
+/** Whether `emitter` has a listener for `event`. */
 export function hasListeners(emitter: EventEmitter, event: string): boolean {
-  const table = (emitter as unknown as { _events?: Record<string, unknown> })._events;
-  return table !== undefined && table[event] !== undefined;
+  return emitter.listenerCount(event) > 0;
 }
 
-/** True when `emitter` has a listener for any event. */
-export function hasAnyListener(emitter: EventEmitter): boolean {
-  return (emitter as unknown as { _eventsCount: number })._eventsCount > 0;
+/** Adds a listener without a call of the object's own `on`, which tools replace on the prototype of its class. */
+export function listenLocally(emitter: EventEmitter, event: string, listener: () => void): void {
+  EventEmitter.prototype.on.call(emitter, event, listener);
 }
+
+/** Calls the listeners of an event on this server: Node's `emit`, for classes whose own `emit` sends to clients. */
+export const emitLocally: (this: object, event: string, ...args: unknown[]) => boolean = Reflect.get(EventEmitter.prototype, "emit");

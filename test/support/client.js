@@ -1,6 +1,8 @@
 /** Real `socket.io-client` sockets for tests, and waits on events. */
-import { io as connectClient } from "socket.io-client";
+import { createRequire } from "node:module";
 import { PATIENCE_MS, show, within } from "./wait.js";
+
+const require = createRequire(import.meta.url);
 
 /**
  * Connects a client that never reconnects by itself, and waits until it is connected.
@@ -22,7 +24,8 @@ export async function connect(t, target, namespace = "/", options = {}) {
 /** The same without waiting: to see a refusal, or to listen before anything arrives. */
 export function client(t, target, namespace = "/", options = {}) {
   const origin = typeof target === "number" ? `http://127.0.0.1:${target}` : target;
-  const socket = connectClient(`${origin}${namespace}`, {
+  // Loaded here: most tests of the protocol never need it, and it takes longer to load than the server.
+  const socket = require("socket.io-client").io(`${origin}${namespace}`, {
     forceNew: true,
     reconnection: false,
     rejectUnauthorized: false,

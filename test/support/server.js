@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { createSecureServer } from "node:http2";
 import { engine as engineModule, Server } from "./target.js";
-import { createApp } from "../uws/app.js";
+import { createApp } from "../peers/uws/app.js";
 import { within } from "./wait.js";
 
 const fixture = (name) => readFileSync(new URL(`./fixtures/${name}`, import.meta.url));

@@ -5,6 +5,7 @@
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { createHash, randomBytes } from "node:crypto";
+import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 import { Inbox, PATIENCE_MS, show, within } from "./wait.js";
 
 /** U+001E, between the packets of a payload. */
@@ -229,6 +230,41 @@ export function messageFrame(message, options) {
   return frame(typeof message === "string" ? OPCODE.text : OPCODE.binary, message, options);
 }
 
+/** Header that offers compression. */
+export const OFFERS_DEFLATE = { "Sec-WebSocket-Extensions": "permessage-deflate" };
+/** The end of a compressed message, which is not sent (RFC 7692, section 7.2.1). */
+const DEFLATE_TAIL = Buffer.from([0, 0, 0xff, 0xff]);
+
+/** The payload of a compressed message, without context takeover; `options` are those of zlib. */
+export function deflated(message, options = {}) {
+  const bytes = deflateRawSync(message, { ...options, finishFlush: constants.Z_SYNC_FLUSH });
+  return bytes.subarray(0, -DEFLATE_TAIL.length);
+}
+
+/** The message that was compressed without context takeover; fails when it needs a larger window. */
+export function inflated(payload, windowBits = 15) {
+  const chunkSize = windowBits < 15 ? constants.Z_MIN_CHUNK : constants.Z_DEFAULT_CHUNK; // what is in the same chunk counts as in the window
+  return inflateRawSync(Buffer.concat([payload, DEFLATE_TAIL]), { finishFlush: constants.Z_SYNC_FLUSH, windowBits, chunkSize });
+}
+
+/** A message in one compressed frame. */
+export function compressedFrame(message, options) {
+  return frame(typeof message === "string" ? OPCODE.text : OPCODE.binary, deflated(message, options), { rsv: 4 });
+}
+
+/** A compressed message in several frames; RSV1 is set on the first. */
+export function compressedFragments(message, pieces) {
+  const payload = deflated(message);
+  const size = Math.ceil(payload.length / pieces);
+  const first = typeof message === "string" ? OPCODE.text : OPCODE.binary;
+  return Array.from({ length: pieces }, (_, i) =>
+    frame(i === 0 ? first : OPCODE.continuation, payload.subarray(i * size, (i + 1) * size), {
+      fin: i === pieces - 1,
+      rsv: i === 0 ? 4 : 0,
+    }),
+  );
+}
+
 /** The bytes of a WebSocket handshake request. */
 export function upgradeBytes(port, path, headers = {}, key = randomBytes(16).toString("base64")) {
   return requestBytes(port, {
@@ -243,17 +279,21 @@ export function upgradeBytes(port, path, headers = {}, key = randomBytes(16).toS
   });
 }
 
-/** A WebSocket whose frames are written and read by hand. Pings are not answered unless asked; a close frame is answered once. */
+/**
+ * A WebSocket whose frames are written and read by hand. Pings are not answered unless asked; a close frame is answered once. Compressed
+ * messages come as the bytes on the wire, unless `windowBits` is set: then they are inflated, each by itself.
+ */
 export class WireSocket {
   /**
    * Opens a WebSocket.
    * @param headers  more request headers, or others in place of the usual ones (`undefined` leaves one out)
-   * @param options  `early`: bytes to send in the same write as the handshake; `tls`
+   * @param options  `early`: bytes to send in the same write as the handshake; `tls`; `windowBits`
    * @throws         an error with `response` when the server does not answer 101
    */
-  static async open(port, path, headers = {}, { early, tls = false, answerPings = false } = {}) {
+  static async open(port, path, headers = {}, { early, tls = false, answerPings = false, windowBits = null } = {}) {
     const socket = dial(port, { tls });
     const ws = new WireSocket(socket, answerPings);
+    ws.windowBits = windowBits;
     const key = randomBytes(16).toString("base64");
     const request = upgradeBytes(port, path, headers, key);
     socket.write(early ? Buffer.concat([request, early]) : request);
@@ -269,6 +309,7 @@ export class WireSocket {
   constructor(socket, answerPings) {
     this.socket = socket;
     this.answerPings = answerPings;
+    this.windowBits = null;
     this.received = Buffer.alloc(0);
     this.response = null;
     /** Every frame, control frames too: `{ fin, rsv, opcode, masked, payload }`. */
@@ -394,8 +435,11 @@ export class WireSocket {
   }
 
   onMessage(frames) {
-    const bytes = Buffer.concat(frames.map(({ payload }) => payload));
-    const isText = frames[0].opcode === OPCODE.text && (frames[0].rsv & 4) === 0;
+    const payload = Buffer.concat(frames.map((met) => met.payload));
+    const isCompressed = (frames[0].rsv & 4) !== 0;
+    const isInflated = isCompressed && this.windowBits !== null;
+    const bytes = isInflated ? inflated(payload, this.windowBits) : payload;
+    const isText = frames[0].opcode === OPCODE.text && isCompressed === isInflated;
     this.messages.push(isText ? bytes.toString("utf8") : bytes);
   }
 
@@ -412,7 +456,8 @@ export class WireSocket {
   }
 }
 
-function parseFrame(bytes) {
+/** The first frame of `bytes`, its payload masked as it is: `{ size, frame }`; null while it isn't whole. */
+export function parseFrame(bytes) {
   if (bytes.length < 2) return null;
   let length = bytes[1] & 127;
   let at = 2;

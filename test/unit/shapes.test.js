@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-const HOT = ["Session", "Socket", "Client", "WebSocketTransport", "PollingTransport", "Heartbeat", "Room", "Member", "PacketDecoder"];
+const HOT = ["Session", "Socket", "Client", "WebSocketTransport", "PollingTransport", "Heartbeat", "RoomEntry", "Member", "PacketDecoder"];
 
 const script = fileURLToPath(new URL("./fixtures/shapes.mjs", import.meta.url));
 const { status, stdout, stderr } = spawnSync(process.execPath, ["--allow-natives-syntax", script], { encoding: "utf8", timeout: 60_000 });

@@ -2,156 +2,335 @@
 const byId = (id) => document.getElementById(id);
 const typingPauseMs = 2500;
 const answerLimitMs = 5000;
+const mostShown = 500;
+const nearEndPx = 40;
 
 const [, roomInAddress] = /^#([a-z0-9-]{1,20})$/.exec(location.hash) ?? [];
-const me = { nickname: "", key: sessionStorage.getItem("key") ?? newKey(), room: roomInAddress ?? "lobby" };
-sessionStorage.setItem("key", me.key);
+const me = { ...takeIdentity(), room: roomInAddress ?? "lobby" };
 
-const socket = io({ autoConnect: false, auth: (send) => send(me) });
+const messages = byId("messages");
+/** Messages on the page: id → item of the list. */
+const shown = new Map();
+/** Messages of this page without an answer: tag → item of the list. */
+const unanswered = new Map();
+/** Room → id of the newest message that was seen there; what is newer is marked. */
+const seen = new Map(JSON.parse(sessionStorage.getItem("seen") ?? "[]"));
 const typingTimers = new Map();
-let shownIds = new Set();
+let roomsNow = [];
+let by = null; // what the server names this page by, whatever its nickname is
+let isAtEnd = true;
+let unreadWhileHidden = 0;
 let typingSince = null;
 let hasBeenConnected = false;
-let backTimer = null;
+let bannerTimer = null;
+let socket = null;
 
-byId("nickname").value = sessionStorage.getItem("nickname") ?? "";
-byId("nickname").focus();
+if (typeof io === "undefined") {
+  showWelcome("The client file /socket.io/socket.io.js could not be loaded. Start the chat with its own server, then reload.");
+  byId("welcome-form").querySelector("button").disabled = true;
+} else {
+  socket = io({ autoConnect: false, auth: (send) => send({ nickname: me.nickname, key: me.key, room: me.room }) });
+  listen();
+  byId("nickname").value = me.nickname;
+  if (me.isBack) socket.connect();
+  else byId("nickname").select();
+}
 
-byId("welcome-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  me.nickname = byId("nickname").value.trim();
-  byId("welcome-error").textContent = "";
-  socket.connect();
-});
+/**
+ * Who this window was before it was reloaded. A window that was opened from another, or is a copy of it, starts with a copy of that one's storage;
+ * but only a window that has gone has left the word that it is gone.
+ */
+function takeIdentity() {
+  const [nickname, key] = ["nickname", "key"].map((name) => sessionStorage.getItem(name));
+  const isCopy = key !== null && sessionStorage.getItem("gone") === null && !document.wasDiscarded;
+  sessionStorage.removeItem("gone");
+  addEventListener("pagehide", () => sessionStorage.setItem("gone", "yes"));
+  addEventListener("pageshow", ({ persisted }) => persisted && sessionStorage.removeItem("gone"));
+  if (key !== null && !isCopy) return { nickname: nickname ?? "", key, isBack: sessionStorage.getItem("joined") !== null };
+  const own = { nickname: nickname ? `${nickname.slice(0, 18)} 2` : "", key: newKey(), isBack: false };
+  sessionStorage.clear();
+  sessionStorage.setItem("key", own.key);
+  return own;
+}
 
-byId("message-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const text = byId("text").value.trim();
-  if (text === "") return;
-  byId("text").value = "";
-  stopTyping();
-  const item = showMessage({ from: me.nickname, text, at: Date.now() }, "waiting");
-  socket.timeout(answerLimitMs).emit("message", text, (error, answer) => {
-    item.classList.remove("waiting");
-    if (!error && answer.message) return void shownIds.add(answer.message.id);
-    item.classList.add("failed");
-    item.querySelector("time").textContent = answer?.error ?? "not delivered";
+/** `crypto.randomUUID` exists on https and localhost only. */
+function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("");
+}
+
+function listen() {
+  byId("welcome-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    me.nickname = byId("nickname").value.trim();
+    byId("welcome-error").textContent = "";
+    socket.disconnect().connect();
   });
-});
 
-byId("text").addEventListener("input", () => {
-  clearTimeout(typingSince);
-  if (typingSince === null) socket.volatile.emit("typing", true);
-  typingSince = setTimeout(stopTyping, typingPauseMs);
-});
+  byId("message-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = byId("text").value.trim();
+    if (text === "") return;
+    byId("text").value = "";
+    stopTyping();
+    const item = addItem({ by, from: me.nickname, text, at: Date.now() });
+    scrollToEnd();
+    send(item, text, newKey());
+  });
 
-byId("room-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  enterRoom(byId("room-name").value);
-  byId("room-name").value = "";
-});
+  byId("text").addEventListener("input", () => {
+    clearTimeout(typingSince);
+    if (typingSince === null) socket.volatile.emit("typing", true);
+    typingSince = setTimeout(stopTyping, typingPauseMs);
+  });
 
-socket.on("connect", () => {
-  sessionStorage.setItem("nickname", me.nickname);
-  byId("whoami").textContent = me.nickname;
-  byId("welcome").hidden = true;
-  byId("chat").hidden = false;
-  if (hasBeenConnected) showBack();
-  else byId("text").focus();
-  hasBeenConnected = true;
-  showStatus();
-  socket.io.engine.on("upgrade", showStatus);
-});
+  byId("room-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    enterRoom(byId("room-name").value);
+    byId("room-name").value = "";
+  });
 
-socket.on("connect_error", (error) => {
-  if (socket.active) return showBanner("The server does not answer. Trying again…");
+  byId("leave").addEventListener("click", () => {
+    socket.disconnect();
+    showWelcome();
+  });
+
+  byId("rename").addEventListener("click", () => {
+    openMenu(false);
+    byId("new-nickname").value = me.nickname;
+    byId("rename-error").textContent = "";
+    byId("rename-dialog").showModal();
+    byId("new-nickname").select();
+  });
+  byId("rename-cancel").addEventListener("click", () => byId("rename-dialog").close());
+  byId("rename-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    socket.timeout(answerLimitMs).emit("rename", byId("new-nickname").value, (error, answer) => {
+      if (error || answer.error) return void (byId("rename-error").textContent = answer?.error ?? "The server does not answer.");
+      showName(answer.nickname);
+      byId("rename-dialog").close();
+    });
+  });
+
+  byId("menu-button").addEventListener("click", () => openMenu(byId("menu-button").ariaExpanded !== "true"));
+  addEventListener("keydown", ({ key }) => {
+    if (key !== "Escape" || byId("menu-button").ariaExpanded !== "true") return;
+    openMenu(false);
+    byId("menu-button").focus();
+  });
+
+  messages.addEventListener("scroll", () => {
+    isAtEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < nearEndPx;
+    if (isAtEnd) byId("newer").hidden = true;
+  });
+  // A keyboard or a banner takes room from the log: whoever reads the end goes on reading it.
+  new ResizeObserver(() => isAtEnd && scrollToEnd()).observe(messages);
+  byId("newer").addEventListener("click", () => {
+    scrollToEnd();
+    byId("text").focus();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) unreadWhileHidden = 0;
+    showTitle();
+  });
+
+  socket.on("connect", () => {
+    sessionStorage.setItem("joined", "yes");
+    showName(me.nickname);
+    byId("welcome").hidden = true;
+    byId("chat").hidden = false;
+    if (hasBeenConnected) showBanner("Back online.", "good", 4000);
+    else {
+      hideBanner();
+      byId("text").focus();
+    }
+    hasBeenConnected = true;
+    showStatus();
+    socket.io.engine.on("upgrade", showStatus);
+  });
+
+  socket.on("connect_error", (error) => {
+    if (socket.active) return showBanner("The server does not answer. Trying again…");
+    showWelcome(error.message);
+  });
+
+  socket.on("disconnect", (reason) => {
+    for (const name of [...typingTimers.keys()]) showTyping(name, false);
+    byId("people").replaceChildren();
+    showStatus();
+    if (socket.active) showBanner("Connection lost. Reconnecting…");
+    else if (reason === "io server disconnect") showWelcome("This nickname is now used in another window.");
+  });
+
+  socket.on("entered", (room, history, own) => {
+    by = own;
+    if (byId("room-title").textContent !== `#${room}`) {
+      shown.clear();
+      unanswered.clear();
+      byId("list").replaceChildren();
+      isAtEnd = true;
+      byId("newer").hidden = true;
+    }
+    me.room = room;
+    window.history.replaceState(null, "", `#${room}`);
+    byId("room-title").textContent = `#${room}`;
+    for (const message of history) showMessage(message);
+    byId("empty").hidden = byId("list").children.length > 0;
+    if (isAtEnd) scrollToEnd();
+    showRooms();
+  });
+
+  socket.on("message", (room, message) => {
+    if (room !== me.room) return;
+    showTyping(message.from, false);
+    showMessage(message);
+    if (isAtEnd) scrollToEnd();
+    else byId("newer").hidden = false;
+    if (document.hidden) unreadWhileHidden += 1;
+    showTitle();
+  });
+
+  socket.on("typing", showTyping);
+
+  socket.on("people", (room, names) => {
+    if (room === me.room) byId("people").replaceChildren(...names.map((name) => element("li", { textContent: name })));
+  });
+
+  socket.on("rooms", (all) => {
+    const isFirst = roomsNow.length === 0 && seen.size === 0;
+    roomsNow = all;
+    for (const { name, latest } of all) if (isFirst || name === me.room) seen.set(name, latest);
+    for (const name of [...seen.keys()]) if (!all.some((room) => room.name === name)) seen.delete(name);
+    sessionStorage.setItem("seen", JSON.stringify([...seen]));
+    showRooms();
+  });
+}
+
+function showWelcome(reason = "") {
   hasBeenConnected = false;
+  sessionStorage.removeItem("joined");
+  byId("rename-dialog").close();
   hideBanner();
-  byId("welcome").hidden = false;
+  openMenu(false);
   byId("chat").hidden = true;
-  byId("welcome-error").textContent = error.message;
+  byId("welcome").hidden = false;
+  byId("welcome-error").textContent = reason;
+  byId("nickname").value = me.nickname;
   byId("nickname").select();
-});
-
-socket.on("disconnect", () => {
-  showStatus();
-  for (const name of [...typingTimers.keys()]) showTyping(name, false);
-  byId("people").replaceChildren();
-  showBanner(socket.active ? "Connection lost. Reconnecting…" : "This nickname is now used in another window. Reload to come back.");
-});
-
-socket.on("entered", (room, history) => {
-  if (byId("room-title").textContent !== `#${room}`) {
-    byId("messages").replaceChildren();
-    shownIds = new Set();
-  } else if (history.every(({ id }) => !shownIds.has(id))) {
-    shownIds = new Set(); // a restarted server counts from one again
-  }
-  me.room = room;
-  window.history.replaceState(null, "", `#${room}`);
-  byId("room-title").textContent = `#${room}`;
-  for (const message of history) if (!shownIds.has(message.id)) showMessage(message);
-  markCurrentRoom();
-});
-
-socket.on("message", (room, message) => {
-  if (room !== me.room) return;
-  showTyping(message.from, false);
-  showMessage(message);
-});
-
-socket.on("typing", showTyping);
-
-socket.on("people", (room, names) => {
-  if (room === me.room) byId("people").replaceChildren(...names.map((name) => element("li", { textContent: name })));
-});
-
-socket.on("rooms", (rooms) => {
-  const hadFocus = document.activeElement?.closest("#rooms") ? document.activeElement.dataset.room : null;
-  byId("rooms").replaceChildren(...rooms.map(roomItem));
-  markCurrentRoom();
-  if (hadFocus)
-    byId("rooms")
-      .querySelector(`[data-room="${CSS.escape(hadFocus)}"]`)
-      ?.focus();
-});
-
-function roomItem({ name, people }) {
-  const button = element("button", { type: "button", onclick: () => enterRoom(name) });
-  button.dataset.room = name;
-  const count = element("span", { className: "count", textContent: people });
-  count.setAttribute("aria-label", `${people} here`);
-  button.append(element("span", { textContent: `#${name}` }), count);
-  const item = element("li");
-  item.append(button);
-  return item;
+  document.title = "roomcast chat";
 }
 
 function enterRoom(room) {
   stopTyping();
   for (const name of [...typingTimers.keys()]) showTyping(name, false);
+  if (byId("menu-button").ariaExpanded === "true") {
+    openMenu(false);
+    byId("menu-button").focus();
+  }
   socket.timeout(answerLimitMs).emit("enter", room, (error, answer) => {
-    if (error || answer.error) showBanner(answer?.error ?? "The server does not answer.");
-    else if (socket.connected) hideBanner();
+    if (socket.connected && (error || answer.error)) showBanner(answer?.error ?? "The server does not answer.", "bad", 6000);
   });
 }
 
-function markCurrentRoom() {
-  for (const button of byId("rooms").querySelectorAll("button")) {
-    button.setAttribute("aria-current", String(button.dataset.room === me.room));
+/** Only narrow pages have a button that opens the menu; on wide ones it is always there. */
+function openMenu(isOpen) {
+  byId("menu-button").ariaExpanded = String(isOpen);
+}
+
+function showRooms() {
+  const focused = document.activeElement?.closest("#rooms") ? document.activeElement.dataset.room : null;
+  byId("rooms").replaceChildren(...roomsNow.map(roomItem));
+  byId("menu-mark").hidden = !roomsNow.some(hasUnread);
+  if (focused !== null) [...byId("rooms").querySelectorAll("button")].find(({ dataset }) => dataset.room === focused)?.focus();
+  showTitle();
+}
+
+function hasUnread({ name, latest }) {
+  return name !== me.room && latest !== null && latest !== seen.get(name);
+}
+
+function roomItem(room) {
+  const { name, people } = room;
+  const button = element("button", { type: "button", onclick: () => enterRoom(name) });
+  button.dataset.room = name;
+  button.ariaCurrent = String(name === me.room);
+  button.append(element("span", { className: "room-name", textContent: `#${name}` }));
+  if (hasUnread(room)) {
+    const mark = element("span", { className: "mark" });
+    mark.append(element("span", { className: "visually-hidden", textContent: "new messages" }));
+    button.append(mark);
+  }
+  const count = element("span", { className: "count", textContent: people });
+  count.append(element("span", { className: "visually-hidden", textContent: " here" }));
+  button.append(count);
+  const item = element("li");
+  item.append(button);
+  return item;
+}
+
+/** Sends a message, and once more when asked to: by its tag the server knows it, should only the answer have been lost. */
+function send(item, text, tag) {
+  unanswered.set(tag, item);
+  showState(item, "waiting", "sending…");
+  socket.timeout(answerLimitMs).emit("message", text, tag, (error, answer) => {
+    if (!unanswered.delete(tag)) return; // it was seen in the history meanwhile
+    if (!error && answer.message) return settle(item, answer.message);
+    showState(item, "failed", answer?.error ?? "not delivered");
+    const again = element("button", { type: "button", className: "again", textContent: "Send again" });
+    again.addEventListener("click", () => {
+      send(item, text, tag);
+      byId("text").focus();
+    });
+    item.append(again);
+    if (isAtEnd) scrollToEnd();
+  });
+}
+
+function settle(item, { id, at }) {
+  shown.set(id, item);
+  seen.set(me.room, id);
+  showState(item, "", timeOf(at));
+}
+
+function showState(item, state, text) {
+  item.querySelector(".again")?.remove();
+  item.classList.remove("waiting", "failed");
+  if (state !== "") item.classList.add(state);
+  item.querySelector("time").textContent = text;
+}
+
+function showMessage(message) {
+  seen.set(me.room, message.id);
+  if (shown.has(message.id)) return;
+  const tag = message.id.slice(message.by.length + 1);
+  const own = message.by === by ? unanswered.get(tag) : undefined;
+  if (own) {
+    unanswered.delete(tag);
+    settle(own, message);
+  } else {
+    shown.set(message.id, addItem(message));
   }
 }
 
-function showMessage({ id, from, text, at }, state = "") {
-  if (id) shownIds.add(id);
-  const item = element("li", { className: `${from === me.nickname ? "mine" : ""} ${state}` });
+function addItem({ by: author, from, text, at }) {
+  const item = element("li", { className: author === by ? "mine" : "" });
   const meta = element("div", { className: "meta" });
-  const time = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  meta.append(element("strong", { textContent: from }), element("time", { textContent: time }));
+  meta.append(element("strong", { textContent: from }), element("time", { textContent: timeOf(at) }));
   item.append(meta, element("div", { className: "text", textContent: text }));
-  byId("messages").append(item);
-  byId("messages").scrollTop = byId("messages").scrollHeight;
+  const list = byId("list");
+  list.append(item);
+  if (list.children.length > mostShown) list.firstElementChild.remove();
+  byId("empty").hidden = true;
   return item;
+}
+
+function timeOf(at) {
+  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
+function scrollToEnd() {
+  isAtEnd = true;
+  messages.scrollTop = messages.scrollHeight;
+  byId("newer").hidden = true;
 }
 
 function showTyping(name, isTyping) {
@@ -160,7 +339,9 @@ function showTyping(name, isTyping) {
   // The hint that somebody stopped may get lost (it is volatile): no hint outlives two pauses.
   if (isTyping) typingTimers.set(name, setTimeout(showTyping, 2 * typingPauseMs, name, false));
   const names = [...typingTimers.keys()];
-  byId("typing").textContent = names.length === 0 ? "" : `${names.join(", ")} ${names.length === 1 ? "is" : "are"} typing…`;
+  if (names.length === 0) byId("typing").textContent = "";
+  else if (names.length > 3) byId("typing").textContent = `${names.length} people are typing…`;
+  else byId("typing").textContent = `${names.join(", ")} ${names.length === 1 ? "is" : "are"} typing…`;
 }
 
 function stopTyping() {
@@ -170,31 +351,38 @@ function stopTyping() {
   socket.volatile.emit("typing", false);
 }
 
+function showName(nickname) {
+  me.nickname = nickname;
+  sessionStorage.setItem("nickname", nickname);
+  byId("whoami").textContent = nickname;
+}
+
 function showStatus() {
-  const state = socket.connected ? "online" : "offline";
-  byId("status").dataset.state = state;
-  byId("status").textContent = socket.connected ? `online · ${socket.io.engine.transport.name}` : state;
+  byId("status").dataset.state = socket.connected ? "online" : "offline";
+  byId("status").textContent = socket.connected ? `online · ${socket.io.engine.transport.name}` : "offline";
+  showTitle();
 }
 
-function showBanner(text, kind = "lost") {
-  clearTimeout(backTimer);
+function showTitle() {
+  if (byId("chat").hidden) return;
+  const marks = [];
+  if (!socket.connected) marks.push("offline");
+  if (unreadWhileHidden > 0) marks.push(`${unreadWhileHidden} new`);
+  document.title = `${marks.length > 0 ? `(${marks.join(", ")}) ` : ""}#${me.room} · roomcast chat`;
+}
+
+/** Without `forMs` it stays until something else is shown. */
+function showBanner(text, kind = "lost", forMs = Infinity) {
+  clearTimeout(bannerTimer);
   Object.assign(byId("banner"), { textContent: text, hidden: false }).dataset.kind = kind;
-}
-
-function showBack() {
-  showBanner("Back online.", "back");
-  backTimer = setTimeout(hideBanner, 4000);
+  if (forMs !== Infinity) bannerTimer = setTimeout(hideBanner, forMs);
 }
 
 function hideBanner() {
+  clearTimeout(bannerTimer);
   byId("banner").hidden = true;
 }
 
 function element(name, properties = {}) {
   return Object.assign(document.createElement(name), properties);
-}
-
-/** `crypto.randomUUID` exists on https and localhost only. */
-function newKey() {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("");
 }

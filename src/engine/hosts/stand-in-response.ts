@@ -1,11 +1,13 @@
+// The base class of responses for middlewares where Node has no response object: upgrade requests, and uWebSockets.js.
 import { EventEmitter } from "node:events";
+import { checkHeader } from "../headers";
 import type { HeaderValue } from "../host";
 
 /**
- * The `res` that middlewares get where Node has no response of its own: the members that they use.
- * Names are case-insensitive, and of an array each element becomes a line of its own.
+ * A `res` with the members that middlewares use (ENG-73, ENG-185). Header names are case-insensitive; each element of an array becomes a
+ * header line (ENG-74).
  *
- * Events: `finish` once it was ended, `close` when the connection is gone.
+ * Events: `finish` when the response was ended, `close` when the connection is closed.
  */
 export abstract class StandInResponse extends EventEmitter {
   statusCode: number;
@@ -24,6 +26,7 @@ export abstract class StandInResponse extends EventEmitter {
   }
 
   setHeader(name: string, value: HeaderValue): this {
+    checkHeader(name, value);
     this.headersByName.set(name.toLowerCase(), { name, value });
     return this;
   }
@@ -60,7 +63,7 @@ export abstract class StandInResponse extends EventEmitter {
   abstract write(chunk: unknown): boolean;
   abstract end(body?: unknown): this;
 
-  /** What was set, under the names as they were given. @internal */
+  /** The headers, with their names as they were set. @internal */
   toHeaders(): Record<string, HeaderValue> {
     return Object.fromEntries([...this.headersByName.values()].map(({ name, value }) => [name, value]));
   }

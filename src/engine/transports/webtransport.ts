@@ -1,13 +1,16 @@
-// Step of the walks on a WebTransport stream: bytes from the peer become packets, packets become framed bytes.
-import type { EnginePacket } from "../../protocol/engine-packet";
+// The WebTransport transport. A step of the walks: bytes from the peer become packets, packets become framed bytes.
+import type { ReadableStream, ReadableStreamDefaultReader, WritableStream, WritableStreamDefaultWriter } from "node:stream/web";
+import { ERROR_PACKET, type EnginePacket } from "../../protocol/engine-packet";
 import { encodeFrame, type FrameDecoder } from "../../protocol/webtransport-frame";
-import { Deadline } from "../../support/deadline";
-import { hasListeners } from "../../support/lean-emitter";
 import { nextTick } from "../../support/tick";
+import type { Endings } from "../endings";
 import type { Prepared } from "../prepared";
-import { Transport } from "../transport";
+import { coarseClock } from "../coarse-clock";
+import { HANDED_LIMIT_BYTES, Transport, type Flow } from "../transport";
+import type { InputTotal } from "../totals";
+import { ignore } from "../../support/ignore";
 
-/** What is used of a WebTransport session (W3C WebTransport). */
+/** The members of a WebTransport session (W3C WebTransport) that are used here (ENG-170). */
 export interface WebTransportSession {
   readonly incomingBidirectionalStreams: ReadableStream<WebTransportStream>;
   readonly closed: Promise<unknown>;
@@ -20,52 +23,66 @@ export interface WebTransportStream {
   readonly writable: WritableStream<Uint8Array>;
 }
 
-/** What the handshake hands over: the stream, and what it has read of it. */
+/** The result of a handshake: the stream, its reader, and the packets that were read behind the first one. */
 export interface OpenedStream {
   readonly session: WebTransportSession;
   readonly reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
   readonly decoder: FrameDecoder;
-  /** Packets that came together with the first one: a client that upgrades sends its probe right behind it. */
+  /** Packets that arrived in one chunk with the first one: a client that upgrades sends its probe right behind it. */
   readonly early: readonly EnginePacket[];
 }
 
-/** How long a peer that doesn't read has for what was handed over before the end; as for a WebSocket's closing handshake. */
-const CLOSE_WAIT_MS = 30_000;
+/** What all transports of an engine share. */
+export interface WebTransportSettings {
+  readonly endings: Endings;
+  readonly inputTotal: InputTotal;
+  /** Whether the first packet of a tick is written at once, instead of at the end of the tick. */
+  readonly writesAtOnce: boolean;
+}
 
 /**
- * Carries packets over one bidirectional stream of a WebTransport session.
+ * The WebTransport transport: packets over one bidirectional stream of a WebTransport session.
  *
- *     open --close, abort--> closing --handed over bytes taken, or time-out--> closed        open, closing --stream or session ends--> closed
+ *     open --close, abort--> closing --written bytes taken, or time-out--> closed        open, closing --stream or session ends--> closed
  */
 export class WebTransportTransport extends Transport {
   readonly name = "webtransport";
+  readonly writesAtOnce: boolean;
   private readonly session: WebTransportSession;
   private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
   private readonly writer: WritableStreamDefaultWriter<Uint8Array>;
   private readonly decoder: FrameDecoder;
-  private readonly closeWait: Deadline<WebTransportTransport>;
+  private readonly endings: Endings;
+  private readonly inputTotal: InputTotal;
   private early: readonly EnginePacket[];
+  /** While input is paused: the next chunk is read when this promise is fulfilled. */
+  private resumed: Promise<void> | null;
+  private resume: () => void;
   private handedBytes: number;
   private doneBytes: number;
 
-  constructor({ session, reader, writable, decoder, early }: OpenedStream) {
+  constructor({ session, reader, writable, decoder, early }: OpenedStream, settings: WebTransportSettings) {
     super(4, true);
     this.session = session;
     this.reader = reader;
     this.writer = writable.getWriter();
     this.decoder = decoder;
-    this.closeWait = new Deadline<WebTransportTransport>(cut, this);
+    this.endings = settings.endings;
+    this.inputTotal = settings.inputTotal;
+    this.writesAtOnce = settings.writesAtOnce;
     this.early = early;
+    this.resumed = null;
+    this.resume = ignore;
     this.handedBytes = 0;
     this.doneBytes = 0;
     this.writable = true;
     const onEnd = (): void => outside(() => this.onEnd());
-    this.writer.closed.catch(onEnd); // a stream that fails ends the transport; it never is an unhandled rejection
+    this.writer.closed.catch(onEnd); // a failure of the stream ends the transport, and is never an unhandled rejection (ENG-175)
     session.closed.then(onEnd, onEnd);
   }
 
-  /** Starts reading; called once somebody owns the transport. */
+  /** Starts reading; called once the transport has an owner. */
   start(): void {
     const { early } = this;
     this.early = [];
@@ -73,65 +90,93 @@ export class WebTransportTransport extends Transport {
     void this.read();
   }
 
-  get hasRoom(): boolean {
-    return this.readyState === "open" && this.handedBytes === 0;
+  get flow(): Flow {
+    if (this.handedBytes === 0) return "free";
+    return this.handedBytes < HANDED_LIMIT_BYTES ? "in flight" : "held up";
   }
 
   get bufferedBytes(): number {
     return this.handedBytes;
   }
 
+  override get heldInputBytes(): number {
+    return this.decoder.heldBytes;
+  }
+
   get progress(): number {
     return this.doneBytes;
   }
 
-  sendOne(packet: Prepared): void {
-    this.send([packet]);
-  }
-
-  send(packets: readonly Prepared[]): void {
-    this.writable = false;
-    const bytes = Buffer.concat(packets.flatMap((packet) => encodeFrame(packet as EnginePacket)));
-    this.handedBytes += bytes.length;
-    this.writer.write(bytes).then(
-      () => this.onWritten(bytes.length),
+  write(first: Prepared, more: readonly Prepared[] | null): void {
+    if (this.readyState !== "open") return;
+    this.lastOut = coarseClock.now;
+    let bytes = 0;
+    let written: Promise<void> | undefined;
+    for (const packet of more === null ? [first] : [first, ...more]) {
+      for (const chunk of encodeFrame(packet as EnginePacket)) {
+        bytes += chunk.length;
+        written = this.writer.write(chunk);
+        written.catch(ignore); // if one write fails, the last one fails too, and is handled below
+      }
+    }
+    this.handedBytes += bytes;
+    written?.then(
+      () => this.onWritten(bytes),
       () => outside(() => this.onEnd()),
     );
   }
 
   close(onClosed = ignore): void {
-    this.abort();
+    this.abort(null);
     onClosed();
   }
 
-  abort(hard = false): void {
+  abort(last: Prepared | null, hard = false): void {
     if (hard) return this.onEnd();
     if (this.readyState !== "open") return;
+    if (last !== null) this.write(last, null);
     this.readyState = "closing";
     this.writable = false;
-    this.closeWait.start(CLOSE_WAIT_MS);
+    this.endings.limit(this);
     const onEnd = (): void => outside(() => this.onEnd());
-    this.writer.close().then(onEnd, onEnd); // what was handed over leaves first
+    this.writer.close().then(onEnd, onEnd); // bytes that were written leave first
   }
 
   private onWritten(bytes: number): void {
     this.handedBytes -= bytes;
     this.doneBytes += bytes;
-    if (this.handedBytes > 0 || this.readyState !== "open") return;
-    outside(() => this.owner?.onTransportReady());
-    if (this.handedBytes > 0) return;
-    this.writable = (this.readyState as string) === "open";
-    outside(() => hasListeners(this, "ready") && this.emit("ready"));
-    outside(() => this.owner?.onTransportWritten());
+    if (this.handedBytes === 0 && this.readyState === "open") outside(() => this.owner?.onTransportReady());
+  }
+
+  override pauseInput(): void {
+    this.resumed ??= new Promise((resolve) => (this.resume = resolve));
+  }
+
+  override resumeInput(): void {
+    this.resume();
+    this.resumed = null;
   }
 
   private async read(): Promise<void> {
     for (;;) {
-      const chunk = await this.reader.read().catch(ignore); // a stream that was reset has ended as well
+      if (this.resumed !== null) await this.resumed;
+      const chunk = await this.reader.read().catch(ignore); // a reset counts as the end
       if (chunk === undefined || chunk.done) break;
-      this.deliver(this.decoder.decode(chunk.value));
+      this.lastIn = coarseClock.now;
+      this.deliver(this.decode(chunk.value));
+      const { heldBytes } = this.decoder;
+      if (heldBytes > 0) this.inputTotal.add(Math.min(chunk.value.byteLength, heldBytes));
     }
     if (this.readyState === "open") outside(() => this.onEnd());
+  }
+
+  /** Decodes a chunk; anything that can't be decoded is an error of the peer (ROB-143). */
+  private decode(chunk: Uint8Array): readonly EnginePacket[] {
+    try {
+      return this.decoder.decode(chunk);
+    } catch {
+      return [ERROR_PACKET]; // not bytes, or a text longer than the maximum of Node.js
+    }
   }
 
   private deliver(packets: readonly EnginePacket[]): void {
@@ -141,28 +186,25 @@ export class WebTransportTransport extends Transport {
     }
   }
 
-  /** The stream or the session has ended, or has to. */
+  /** Ends the transport: the stream or the session has ended, or must end. */
   private onEnd(): void {
     if (this.readyState === "closed") return;
     this.retire();
-    this.closeWait.cancel();
-    endSession(this.session); // first: a stream that is let go before makes some clients fail
+    this.endings.forget(this);
+    this.resumeInput();
+    endSession(this.session); // before the stream: some clients fail when the stream ends first
     this.writer.abort().catch(ignore);
     this.reader.cancel().catch(ignore);
     this.owner?.onTransportClose();
   }
 
-  /** @internal */
-  cut(): void {
+  /** Ends it without waiting for the peer. @internal */
+  destroy(): void {
     this.onEnd();
   }
 }
 
-function cut(transport: WebTransportTransport): void {
-  transport.cut();
-}
-
-/** Ends a session of the user's HTTP/3 server; one that has ended already may say so by throwing. */
+/** Closes a session of the user's HTTP/3 server, which may throw if the session has ended already. */
 export function endSession(session: WebTransportSession): void {
   try {
     session.close();
@@ -171,7 +213,7 @@ export function endSession(session: WebTransportSession): void {
   }
 }
 
-/** Runs what may call a user's listener: what it throws is raised as from any event, not as the rejection of a promise nobody knows. */
+/** Runs code that may call listeners of the program: an exception becomes an uncaughtException, not a rejection of an internal promise. */
 function outside(work: () => unknown): void {
   try {
     work();
@@ -181,5 +223,3 @@ function outside(work: () => unknown): void {
     });
   }
 }
-
-function ignore(): void {}

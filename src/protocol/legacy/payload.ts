@@ -1,4 +1,4 @@
-// Payloads of revision 3: packets with their lengths, as text or as bytes (Engine.IO protocol v3, "Payload").
+// Polling payloads of revision 3: packets with length prefixes, as text or bytes (Engine.IO protocol v3, "Payload").
 import { codeOf, ERROR_PACKET, type EnginePacket, type EnginePacketType } from "../engine-packet";
 import { decodePacketV3, encodeBinaryV3 } from "./packet";
 
@@ -9,7 +9,7 @@ const BINARY = 1;
 const END_OF_LENGTH = 255;
 const MAX_LENGTH_DIGITS = 310;
 
-/** Joins packets into a body: bytes when one of them is binary and the peer takes it, otherwise text. */
+/** Joins packets into a body: bytes if one of them is binary and the peer supports it, otherwise text (EIO-95 to EIO-97). */
 export function encodePayloadV3(packets: readonly Outgoing[], supportsBinary: boolean): string | Buffer {
   if (supportsBinary && packets.some((packet) => typeof packet.data === "object")) return Buffer.concat(packets.flatMap(toBytes));
   if (packets.length === 0) return "0:";
@@ -32,7 +32,7 @@ function toBytes(packet: Outgoing): Buffer[] {
   return [Buffer.from([isText ? TEXT : BINARY, ...digits, END_OF_LENGTH]), body];
 }
 
-/** Splits a body into packets, in order; stops behind the first malformed one. */
+/** Splits a body into packets, in order; stops after the first malformed one (EIO-100, EIO-101). */
 export function decodePayloadV3(body: string | Buffer): EnginePacket[] {
   return typeof body === "string" ? decodeText(body) : decodeBytes(body);
 }

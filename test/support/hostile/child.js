@@ -6,16 +6,21 @@ import { fileURLToPath } from "node:url";
 import { Inbox, within } from "../wait.js";
 import { WireSocket } from "../wire-client.js";
 
-const FIXTURE = fileURLToPath(new URL("../../hostile/fixtures/server.mjs", import.meta.url));
+const FIXTURE = fileURLToPath(new URL("../../protocol/hostile/fixtures/server.mjs", import.meta.url));
 export const WEBSOCKET_PATH = "/socket.io/?EIO=4&transport=websocket";
 
 /**
  * Starts the process and waits until it listens.
  * @param t       test context, takes the clean-up
- * @param config  `options` of the server, and `app`: the name of what runs on it (see `fixtures/apps.mjs`), `appConfig` for it
+ * @param config  `options` of the server, and `app`: the name of what runs on it (see `fixtures/apps.mjs`), `appConfig` for it,
+ *                `execArgv`: more options of Node.js
  */
-export async function startChild(t, { options = {}, app = "plain", appConfig = {}, guarded = false } = {}) {
-  const process_ = fork(FIXTURE, [], { execArgv: ["--expose-gc"], stdio: ["ignore", "pipe", "pipe", "ipc"], serialization: "advanced" });
+export async function startChild(t, { options = {}, app = "plain", appConfig = {}, guarded = false, execArgv = [] } = {}) {
+  const process_ = fork(FIXTURE, [], {
+    execArgv: ["--expose-gc", ...execArgv],
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    serialization: "advanced",
+  });
   const child = new Child(process_);
   t.after(() => child.stop());
   await within(Promise.race([child.ready, child.died()]), "the child to listen", () => child.output);
@@ -111,9 +116,9 @@ class Child {
   }
 }
 
-/** A well-behaved client on `child`; `check()` proves that it is served and was not disturbed. */
-export async function openBystander(t, child) {
-  const ws = await WireSocket.open(child.port, WEBSOCKET_PATH);
+/** A well-behaved client on `child`; `check()` proves that it is served and was not disturbed. `headers` may offer compression. */
+export async function openBystander(t, child, headers) {
+  const ws = await WireSocket.open(child.port, WEBSOCKET_PATH, headers, { windowBits: 15 });
   t.after(() => ws.abort());
   const bystander = new Bystander(ws);
   ws.send("40");
@@ -158,8 +163,8 @@ class Bystander {
 }
 
 /** A joined WebSocket session, to be used badly. */
-export async function openAttacker(t, child, { query = "", join = "40" } = {}) {
-  const ws = await WireSocket.open(child.port, `${WEBSOCKET_PATH}${query}`);
+export async function openAttacker(t, child, { query = "", join = "40", headers } = {}) {
+  const ws = await WireSocket.open(child.port, `${WEBSOCKET_PATH}${query}`, headers, { windowBits: 15 });
   t.after(() => ws.abort());
   ws.sid = JSON.parse((await ws.next()).slice(1)).sid;
   if (join) {

@@ -1,13 +1,12 @@
-/** What every adapter of one process owes a namespace; run over the base class and over our own. */
+/** What every adapter of one process owes a namespace; run over both adapters of one process. */
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { describe, it } from "node:test";
-import { Adapter } from "../../../dist/server/adapter.js";
-import { MemoryAdapter } from "../../../dist/server/memory-adapter.js";
-import { SessionAwareAdapter } from "../../../dist/server/session-aware-adapter.js";
+import { Adapter } from "../../../dist/server/adapter/adapter.js";
+import { SessionAwareAdapter } from "../../../dist/server/adapter/session-aware-adapter.js";
 import { connect, event, logRoomEvents, reached, standIn, to } from "./stand-in.js";
 
-for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
+for (const AdapterClass of [Adapter, SessionAwareAdapter]) {
   const create = (ids, options) => {
     const nsp = standIn(ids, options);
     return { nsp, adapter: new AdapterClass(nsp) };
@@ -142,7 +141,7 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       ]);
     });
 
-    it("tells of rooms that were joined before anybody listened [ADP-40, ADP-42]", () => {
+    it("has rooms that were joined before a listener was added [ADP-40, ADP-42]", () => {
       const { adapter } = create();
       adapter.addAll("s1", new Set(["s1", "a"]));
       adapter.addAll("s2", new Set(["s2"]));
@@ -179,7 +178,7 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       ]);
     });
 
-    it("writes to everybody without rooms, skipping who isn't connected [ADP-19, ADP-31, ADP-34]", () => {
+    it("writes to all sockets without rooms, except those that are not connected [ADP-19, ADP-31, ADP-34]", () => {
       const { nsp, adapter } = create(["s1", "s2"]);
       for (const id of ["s1", "s2", "s3"]) adapter.addAll(id, new Set([id]));
       const packet = event("hello");
@@ -188,7 +187,7 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       assert.equal(packet.nsp, "/");
     });
 
-    it("encodes once, and not at all for nobody [ADP-19, BRO-11]", () => {
+    it("encodes once, and not at all without receivers [ADP-19, BRO-11]", () => {
       const { nsp, adapter } = create(["s1", "s2", "s3"]);
       for (const id of nsp.sockets.keys()) adapter.addAll(id, new Set([id, "all"]));
       adapter.broadcast(event("hello"), to(["all"]));
@@ -198,7 +197,7 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       assert.equal(nsp.encoded, 1);
     });
 
-    it("hands over the encoded frames with their options [ADP-30, ADP-35, MEM-7]", () => {
+    it("passes the encoded frames with their options [ADP-30, ADP-35, MEM-7]", () => {
       const { nsp, adapter } = create(["s1"], { encode: () => ["text", Buffer.from([1])] });
       adapter.addAll("s1", new Set(["s1"]));
       adapter.broadcast({ type: 2, data: ["a"], id: 1 }, to([], [], { volatile: true, compress: false }));
@@ -207,7 +206,7 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       assert.deepEqual(options, { preEncoded: true, volatile: true, compress: false });
     });
 
-    it("tells outgoing listeners before it writes [ADP-30]", () => {
+    it("calls outgoing listeners before it writes [ADP-30]", () => {
       const { nsp, adapter } = create();
       const order = [];
       connect(nsp, "s1", {
@@ -282,7 +281,7 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       assert.deepEqual(late, ["inner"]);
     });
 
-    it("reaches a room of somebody else's id, and its owner first [ADP-31]", () => {
+    it("reaches a room named like the id of another socket, and that socket first [ADP-31]", () => {
       const { nsp, adapter } = create(["s1", "s2"]);
       adapter.addAll("s1", new Set(["s1"]));
       adapter.addAll("s2", new Set(["s2", "s1"]));
@@ -294,7 +293,7 @@ for (const AdapterClass of [Adapter, MemoryAdapter, SessionAwareAdapter]) {
       assert.deepStrictEqual(adapter.rooms.get("s1"), new Set(["s2"]));
     });
 
-    it("collects answers under the next id, and counts who was asked [ADP-20, MEM-3, MEM-4, ACK-27]", () => {
+    it("collects answers under the next id, and counts the receivers [ADP-20, MEM-3, MEM-4, ACK-27]", () => {
       const { nsp, adapter } = create(["s1", "s2"]);
       nsp._ids = 7;
       for (const id of ["s1", "s2", "s3"]) adapter.addAll(id, new Set([id]));

@@ -1,6 +1,6 @@
 /** A bus between adapters of one process, with peers that may lie, dawdle or die. */
-import { ClusterAdapter } from "../../../dist/adapters/cluster-adapter.js";
-import { ClusterAdapterWithHeartbeat } from "../../../dist/adapters/heartbeat-cluster-adapter.js";
+import { ClusterAdapter } from "../../../dist/cluster/cluster-adapter.js";
+import { ClusterAdapterWithHeartbeat } from "../../../dist/cluster/heartbeat-cluster-adapter.js";
 import { connect, standIn } from "./stand-in.js";
 
 /** What a serialising transport does to a message. */

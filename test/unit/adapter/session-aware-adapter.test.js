@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { SessionAwareAdapter } from "../../../dist/server/session-aware-adapter.js";
+import { SessionAwareAdapter } from "../../../dist/server/adapter/session-aware-adapter.js";
 import { connect, event, standIn, to } from "./stand-in.js";
 
 const MINUTE = 60_000;
@@ -109,7 +109,7 @@ describe("a session", () => {
     assert.equal(await adapter.restoreSession("p-s1", seen), null);
   });
 
-  it("stays away while a socket of its id lives [CSR-14]", async (t) => {
+  it("is not restored while a socket with its id is connected [CSR-14]", async (t) => {
     const { nsp, adapter, join } = create(t);
     const seen = emit(adapter, to(), "seen");
     lose(nsp, adapter);
@@ -266,7 +266,7 @@ describe("bounds", () => {
     assert.equal(await adapter.restoreSession("p-s2", seen), null);
   });
 
-  it("tell of a session that nobody came back for, once, without its secret [SES-6]", (t) => {
+  it("emit session-expired once for a session that was not recovered, without its secret [SES-6]", (t) => {
     const { nsp, adapter, expired, clock } = create(t);
     emit(adapter, to(), "the clean-up timer runs already");
     lose(nsp, adapter);
@@ -296,7 +296,7 @@ describe("bounds", () => {
     assert.equal(adapter._packets.bytes, 0);
   });
 
-  it("keep within the bytes, oldest first, and refuse whom that has cost a packet [SES-7]", async (t) => {
+  it("stay within maxBytes by dropping the oldest, and refuse clients that have lost a packet by that [SES-7]", async (t) => {
     const { nsp, adapter, clock } = create(t, { maxBytes: 10_000 });
     const seen = emit(adapter, to(), "seen");
     lose(nsp, adapter);
@@ -316,7 +316,7 @@ describe("bounds", () => {
   });
 
   it("drop the oldest sessions when there are too many [SES-7]", (t) => {
-    const { nsp, adapter, expired, clock, join } = create(t, { maxBytes: 1000 });
+    const { nsp, adapter, expired, clock, join } = create(t, { maxBytes: 1800 });
     for (let i = 0; i < 10; i++) {
       clock.tick(1);
       join(`c${i}`);
@@ -328,7 +328,32 @@ describe("bounds", () => {
     );
   });
 
-  it("leave no timer behind after close, and keep what there is [SES-7, SRV-65, SRV-66]", async (t) => {
+  it("count socket.data, however it is nested [ROB-208]", (t) => {
+    const { nsp, adapter, expired, clock, join } = create(t, { maxBytes: 100_000 });
+    const datas = {
+      text: () => "x".repeat(40_000),
+      bytes: () => ({ deep: [{ buffer: Buffer.alloc(40_000) }] }),
+      map: () => new Map([["key", new Set(["x".repeat(40_000)])]]),
+      many: () => Array.from({ length: 1000 }, () => ({})),
+      circular: () => {
+        const data = { text: "x".repeat(40_000) };
+        return Object.assign(data, { self: data });
+      },
+    };
+    for (const [name, make] of Object.entries(datas)) {
+      for (let i = 0; i < 3; i++) {
+        clock.tick(1);
+        join(name + i);
+        adapter.persistSession({ sid: name + i, pid: `p-${name}${i}`, rooms: [name + i], data: make() });
+        adapter.delAll(name + i);
+      }
+      assert.ok(adapter._sessions.size <= 2, `${name}: ${adapter._sessions.size} sessions`);
+      assert.ok(adapter._sessions.has(`p-${name}2`), name);
+    }
+    assert.ok(expired.length > 0 && nsp !== null);
+  });
+
+  it("leave no timer after close, and keep existing sessions [SES-7, SRV-65, SRV-66]", async (t) => {
     const { nsp, adapter, expired, clock } = create(t);
     const seen = emit(adapter, to(), "seen");
     lose(nsp, adapter);

@@ -11,7 +11,7 @@ const piece = fc.oneof(
 );
 const queries = fc.array(piece, { maxLength: 24 }).map((pieces) => pieces.join(""));
 
-test("names and values by node:querystring, the last value of repeated names, nothing behind a # [ENG-205]", () => {
+test("names and values as by node:querystring, the last value of repeated names, nothing after a # [ENG-205]", () => {
   fc.assert(
     fc.property(queries, (query) => {
       const expected = Object.entries(parse(query.split("#")[0])).map(([name, value]) => [name, [value].flat().at(-1)]);
@@ -40,7 +40,7 @@ test("a request target without a query has none, and no query has a prototype [E
   }
 });
 
-test("no more than a thousand names count [ENG-205]", () => {
+test("reads at most a thousand names [ENG-205]", () => {
   const url = `/socket.io/?${Array.from({ length: 1500 }, (_, i) => `n${i}=1`).join("&")}`;
   assert.equal(Object.keys(parseQuery(url)).length, 1000);
 });

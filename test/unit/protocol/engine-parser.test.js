@@ -9,9 +9,34 @@ test("encodes through callbacks that are called at once [EIO-20, EIO-22, EIO-31,
   parser.encodePacket({ type: "message", data: Uint8Array.of(1, 2) }, true, keep);
   parser.encodePacket({ type: "message", data: Uint8Array.of(7, 8) }, false, keep);
   parser.encodePayload([{ type: "message", data: 12 }, { type: "message", data: Uint8Array.of(7, 8) }, { type: "noop" }], keep);
-  assert.deepEqual(met, ["4a", Buffer.from([1, 2]), "bBwg=", "412\x1ebBwg=\x1e6"]);
+  assert.deepEqual(met, ["4a", Uint8Array.of(1, 2), "bBwg=", "412\x1ebBwg=\x1e6"]);
   assert.equal(parser.protocol, 4);
 });
+
+const bytes = Uint8Array.of(9, 1, 2, 9).subarray(1, 3);
+const binaries = {
+  Buffer: Buffer.from(bytes),
+  Uint8Array: bytes,
+  ArrayBuffer: Uint8Array.from(bytes).buffer,
+  DataView: new DataView(bytes.buffer, 1, 2),
+  Uint16Array: new Uint16Array(Uint8Array.from(bytes).buffer),
+};
+
+for (const [name, data] of Object.entries(binaries)) {
+  test(`hands a ${name} on as it is [ROB-531, ROB-532]`, async () => {
+    let encoded;
+    parser.encodePacket({ type: "message", data }, true, (given) => (encoded = given));
+    assert.equal(encoded, data);
+    const { readable, writable } = parser.createPacketEncoderStream();
+    void writable.getWriter().write({ type: "message", data });
+    const reader = readable.getReader();
+    assert.deepEqual((await reader.read()).value, Uint8Array.of(0x82));
+    const body = (await reader.read()).value;
+    if (data instanceof Uint8Array) assert.equal(body, data);
+    assert.equal(body.buffer, data.buffer ?? data);
+    assert.deepEqual([...body], [1, 2]);
+  });
+}
 
 test("decodes binary as Buffer, or as ArrayBuffer when asked to [EIO-16, EIO-21, EIO-23]", () => {
   const bytes = Uint8Array.of(1, 2);

@@ -103,15 +103,36 @@ for (const [name, open, close] of [
   ["objects", '{"a":', "}"],
 ]) {
   const nested = (depth) => `2["m",${open.repeat(depth - 1)}1${close.repeat(depth - 1)}]`;
-  test(`takes ${name} nested to the limit and none deeper [SIO-32]`, () => {
+  test(`takes ${name} nested to the limit and none deeper [SIO-32, ROB-432]`, () => {
     assert.equal(decodeAll([nested(1000)]).length, 1);
     for (const depth of [1001, 5000, 490_000]) {
-      assert.throws(() => decodeAll([nested(depth)]), { message: "invalid payload", code: "RC_ERR_PAYLOAD" });
+      assert.throws(() => decodeAll([nested(depth)]), {
+        message: "invalid payload: nested deeper than 1000 levels (limits.depth)",
+        code: "RC_ERR_PAYLOAD",
+      });
     }
     assert.equal(decodeAll([nested(20)], new Decoder({ maxDepth: 20 })).length, 1);
-    assert.throws(() => decodeAll([nested(21)], new Decoder({ maxDepth: 20 })), { message: "invalid payload" });
+    assert.throws(() => decodeAll([nested(21)], new Decoder({ maxDepth: 20 })), {
+      message: "invalid payload: nested deeper than 20 levels (limits.depth)",
+    });
   });
 }
+
+test("restores attachments in a long payload, too, and validates it on arrival [ROB-144, SIO-28]", () => {
+  const decoder = new PacketDecoder();
+  const text = "ä".repeat(20_000);
+  assert.equal(decoder.decode(`51-/a,7["m",${JSON.stringify(text)},{"_placeholder":true,"num":0}]`), null);
+  const packet = decoder.decode(Buffer.from([1]));
+  assert.deepEqual(packet, { type: 2, nsp: "/a", id: 7, data: ["m", text, Buffer.from([1])] });
+  assert.throws(() => decoder.decode(`51-["m","${text}"`), { message: "invalid payload" });
+});
+
+test("does not count brackets in strings, also after escaped quotes [ROB-114, SIO-32]", () => {
+  const texts = ["[".repeat(1500), `"${"{".repeat(1500)}`, `\\${"[".repeat(1500)}`, `\\"${"[".repeat(700)}"${"{".repeat(700)}`];
+  const payload = ["m", ...texts, { [texts[3]]: [texts[1]] }];
+  assert.deepEqual(new PacketDecoder().decode(`2${JSON.stringify(payload)}`).data, payload);
+  assert.throws(() => new PacketDecoder().decode(`2["m","\\"",${"[".repeat(1001)}${"]".repeat(1001)}]`), /invalid payload/);
+});
 
 test("refuses deep payloads of every type, whole or cut off [SIO-32]", () => {
   const deep = "[".repeat(490_000) + "]".repeat(490_000);
@@ -123,7 +144,7 @@ test("refuses deep payloads of every type, whole or cut off [SIO-32]", () => {
     `51-["m",${deep}]`,
     `2["m",${"[".repeat(490_000)}`,
   ]) {
-    assert.throws(() => new PacketDecoder().decode(text), { message: "invalid payload" });
+    assert.throws(() => new PacketDecoder().decode(text), { message: /^invalid payload: nested deeper than 1000/ });
   }
 });
 
@@ -144,7 +165,7 @@ test("turns the overflow of a reviver into a protocol error [SIO-32]", () => {
   const text = `2["m",${"[".repeat(490_000)}${"]".repeat(490_000)}]`;
   const reviver = (_key, value) => value;
   assert.throws(() => new Decoder({ reviver, maxDepth: Infinity }).add(text), { message: "invalid payload" });
-  assert.throws(() => new Decoder(reviver).add(text), { message: "invalid payload" });
+  assert.throws(() => new Decoder(reviver).add(text), { message: /^invalid payload/ });
 });
 
 test("gives the payload to a reviver [SIO-38]", () => {

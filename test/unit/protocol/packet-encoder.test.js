@@ -28,19 +28,35 @@ test("serialises as JSON.stringify does [SIO-11]", () => {
   assert.deepEqual(encode("m", ...data), ['2["m",null,null,null,{},null,"1970-01-01T00:00:00.000Z",{},5]']);
 });
 
-test("throws on BigInt and cyclic data, beside binary too [SIO-11]", () => {
+const fails = (reason) => ({ name: "TypeError", code: "RC_ERR_ENCODING", message: `cannot encode event "m": ${reason}` });
+
+test("throws on BigInt and cyclic data, beside binary too, and says where [SIO-11, ROB-420]", () => {
   const cyclic = { list: [] };
   cyclic.list.push(cyclic);
-  assert.throws(() => encode("m", 1n), { name: "TypeError", message: "Do not know how to serialize a BigInt" });
-  assert.throws(() => encode("m", Buffer.alloc(1), 1n), TypeError);
-  assert.throws(() => encode("m", cyclic), RangeError);
-  assert.throws(() => encode("m", Buffer.alloc(1), cyclic), RangeError);
+  assert.throws(() => encode("m", 1n), fails("Do not know how to serialize a BigInt at data"));
+  assert.throws(() => encode("m", Buffer.alloc(1), 1n), fails("Do not know how to serialize a BigInt at data[1]"));
+  assert.throws(() => encode("m", cyclic), fails("circular at data.list[0]"));
+  assert.throws(() => encode("m", Buffer.alloc(1), cyclic), fails("circular at data[1].list[0]"));
   const self = {};
   self.toJSON = () => ({ next: self });
-  assert.throws(() => encode("m", self), RangeError);
+  assert.throws(() => encode("m", self), fails("circular at data.next"));
 });
 
-test("gives a RangeError for data as deep as the stack, and no crash [SIO-11, SIO-32]", () => {
+test("cuts what it says of a long name or path, and walks a shared value once [ROB-420]", () => {
+  let list = {};
+  const end = list;
+  for (let i = 0; i < 1000; i++) list = { next: list };
+  end.next = list;
+  assert.throws(
+    () => encoder.encode({ type: 2, data: ["m".repeat(10_000), list] }),
+    ({ message }) => message.length < 500,
+  );
+  let graph = {};
+  for (let i = 0; i < 12; i++) graph = { left: graph, right: graph };
+  assert.throws(() => encode("m", { graph, bad: 1n }), fails("Do not know how to serialize a BigInt at data.bad"));
+});
+
+test("gives an error with a code for data as deep as the stack, and no crash [SIO-11, SIO-32]", () => {
   let arrays = [];
   let objects = {};
   for (let depth = 0; depth < 200_000; depth++) {
@@ -48,13 +64,24 @@ test("gives a RangeError for data as deep as the stack, and no crash [SIO-11, SI
     objects = { a: objects };
   }
   for (const deep of [arrays, objects]) {
-    assert.throws(() => encode("m", deep), RangeError);
-    assert.throws(() => encode("m", Buffer.alloc(1), deep), RangeError);
+    assert.throws(() => encode("m", deep), { code: "RC_ERR_ENCODING" });
+    assert.throws(() => encode("m", Buffer.alloc(1), deep), { code: "RC_ERR_ENCODING" });
   }
 });
 
 test("cannot keep a comma in a namespace, and does not try [SIO-12]", () => {
   assert.deepEqual(encoder.encode({ type: 2, nsp: "/a,b", data: ["x"] }), ['2/a,b,["x"]']);
+});
+
+test("hands binary values on as they are [ROB-530, SIO-17]", () => {
+  const bytes = Uint8Array.of(9, 1, 2, 9);
+  const values = [bytes.subarray(1, 3), bytes.buffer, new DataView(bytes.buffer, 1), new Uint16Array(bytes.buffer), Buffer.from(bytes)];
+  const [text, ...attachments] = encode("m", ...values, { again: [values[0]] });
+  assert.match(text, /^56-\["m",/);
+  assert.deepEqual(
+    attachments.map((attachment, index) => attachment === values[index % 5]),
+    [true, true, true, true, true, true],
+  );
 });
 
 test("looks for binary in events and acknowledgements only [SIO-15]", () => {
@@ -72,7 +99,7 @@ test("finds every kind of binary at any depth [SIO-16]", () => {
   const [text, ...attachments] = encode("m", [[new ArrayBuffer(2)]], { a: new Uint16Array([258]) }, new Holder(), bare);
   const at = (num) => `{"_placeholder":true,"num":${num}}`;
   assert.equal(text, `54-["m",[[${at(0)}]],{"a":${at(1)}},{"own":${at(2)}},{"x":${at(3)}}]`);
-  assert.deepEqual(attachments, [Buffer.alloc(2), Buffer.from([2, 1]), Buffer.from([3]), Buffer.from([4])]);
+  assert.deepEqual(attachments, [new ArrayBuffer(2), Uint16Array.of(258), Uint8Array.of(3), bare.x]);
 });
 
 test("does not look at inherited properties, nor into a Date [SIO-16]", () => {
@@ -107,10 +134,10 @@ test("sends the same Buffer twice, and as many as there are [SIO-19]", () => {
   assert.match(encode("m", ...Array(25).fill(buffer))[0], /^525-/);
 });
 
-test("refuses a Blob, also behind other binary [SIO-20]", () => {
+test("passes on a Blob unchanged, also after other binary values [SIO-20, ROB-540]", () => {
   const blob = new Blob(["x"]);
-  assert.throws(() => encode("m", blob), TypeError);
-  assert.throws(() => encode("m", Buffer.alloc(1), { blob }), TypeError);
+  assert.deepEqual(encode("m", blob).slice(1), [blob]);
+  assert.equal(encode("m", Buffer.alloc(1), { blob })[2], blob);
 });
 
 test("keeps an own __proto__ key beside binary an own key [SIO-31]", () => {

@@ -1,8 +1,8 @@
-/** The vectors of test/vectors, with `{ hex }` turned into Buffers. */
+/** The vectors of test/support/vectors, with `{ hex }` turned into Buffers. */
 import { readFileSync } from "node:fs";
 
 export function readVectors(name) {
-  return JSON.parse(readFileSync(new URL(`../../vectors/${name}.json`, import.meta.url), "utf8"), (_key, value) => {
+  return JSON.parse(readFileSync(new URL(`../../support/vectors/${name}.json`, import.meta.url), "utf8"), (_key, value) => {
     const isBytes = typeof value?.hex === "string" && Object.keys(value).length === 1;
     return isBytes ? Buffer.from(value.hex, "hex") : value;
   });

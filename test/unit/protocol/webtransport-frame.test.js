@@ -60,7 +60,7 @@ test("keeps decoded binary as it is while more bytes come [EIO-37]", () => {
   assert.deepEqual(first.data, Buffer.from([1, 2, 3]));
 });
 
-test("judges the length by the header alone and then stops [EIO-38]", () => {
+test("checks the length when it reads the header, and then stops [EIO-38]", () => {
   for (const hex of ["00", "80", "7e0065", "7f0000000000000065", "7f0020000000000000", "7fffffffffffffffff"]) {
     const decoder = new FrameDecoder(100);
     assert.deepEqual(decoder.decode(Buffer.from(`0134${hex}`, "hex")), [{ type: "message" }, ERROR], hex);
@@ -69,7 +69,7 @@ test("judges the length by the header alone and then stops [EIO-38]", () => {
   assert.deepEqual(new FrameDecoder(Infinity).decode(Buffer.from("7f0020000000000000", "hex")), [ERROR]);
 });
 
-test("goes on behind a body of unknown type [EIO-38]", () => {
+test("continues after a body of unknown type [EIO-38]", () => {
   assert.deepEqual(new FrameDecoder(100).decode(Buffer.from("01390134", "hex")), [ERROR, { type: "message" }]);
 });
 
@@ -82,4 +82,25 @@ test("holds little more than the bytes of a body that comes one by one [EIO-37]"
   globalThis.gc?.();
   assert.ok(process.memoryUsage().arrayBuffers - before < 16 * 2 ** 20);
   assert.equal(decoder.decode(byte)[0].data.length, 2 ** 20);
+});
+
+test("gives small binary bodies memory of their own, and keeps little of a large chunk [ROB-140]", () => {
+  const decoder = new FrameDecoder(2 ** 20);
+  const small = encodeFrame({ type: "message", data: Buffer.from([1, 2, 3]) });
+  const large = encodeFrame({ type: "message", data: Buffer.alloc(2 ** 20, 7) });
+  const packets = decoder.decode(Buffer.concat([...large, ...small, small[0]]));
+  assert.deepEqual(
+    packets.map(({ data }) => data.length),
+    [2 ** 20, 3],
+  );
+  assert.ok(packets[1].data.buffer.byteLength < 1000);
+  assert.deepEqual(decoder.decode(small[1])[0].data, Buffer.from([1, 2, 3]));
+});
+
+test("takes nothing but bytes [ROB-143]", () => {
+  for (const chunk of ["0134", 7, null, undefined, { length: 2 }]) {
+    const decoder = new FrameDecoder(100);
+    assert.deepEqual(decoder.decode(chunk), [ERROR]);
+    assert.deepEqual(decoder.decode(Buffer.from("0134", "hex")), []);
+  }
 });

@@ -22,7 +22,7 @@ test("takes single connections by onconnection [SRV-27]", async (t) => {
   assert.equal((await conn.taken()).length, 1);
 });
 
-test("writes the frames of a broadcast to connections of somebody else's engine [ADP-30, CLI-3]", async (t) => {
+test("writes the frames of a broadcast to connections of another engine [ADP-30, CLI-3]", async (t) => {
   const { io, join } = fakeServer(t);
   const { conn } = await join();
   io.compress(false).emit("x", Buffer.from([1]));
@@ -87,7 +87,7 @@ test("closes every engine it has bound [SRV-28, SRV-63]", async (t) => {
   assert.deepEqual(outcome, [[]]);
 });
 
-test("leaves nothing of a closed connection behind [CLI-5, NSP-26]", async (t) => {
+test("keeps nothing of a closed connection [CLI-5, NSP-26]", async (t) => {
   const { io, join } = fakeServer(t);
   const { conn, socket } = await join();
   socket.join("room");

@@ -13,12 +13,25 @@ const BAD_OPTIONS = [
   [{ connectTimeout: "soon" }, /option connectTimeout: expected a positive number, met "soon"/],
   [{ connectionStateRecovery: { maxDisconnectionDuration: "x" } }, /connectionStateRecovery\.maxDisconnectionDuration/],
   [{ limits: { depth: -1 } }, /option limits\.depth/],
+  [{ limits: { messagesPerSecond: 0 } }, /option limits\.messagesPerSecond: expected a positive number or false, met 0/],
+  [{ limits: { rateBurstMs: false } }, /option limits\.rateBurstMs: expected a positive number, met boolean/],
+  [{ limits: { overRate: "wait" } }, /option limits\.overRate: expected one of defer, drop, close, met "wait"/],
+  [{ limits: { droppedAck: "no" } }, /option limits\.droppedAck: expected an array of JSON values, met string/],
+  [{ limits: { connections: true } }, /option limits\.connections: expected a non-negative number or false, met boolean/],
+  [{ limits: { ipv6PrefixBits: false } }, /option limits\.ipv6PrefixBits: expected a non-negative number, met boolean/],
+  [{ trustedProxies: ["proxy.example"] }, /option trustedProxies: expected a list of addresses/],
+  [{ limits: { depths: 1 } }, /option limits: expected one of .*, met "depths"/],
 ];
 for (const [options, message] of BAD_OPTIONS) {
   test(`refuses ${JSON.stringify(options)} when it is constructed [OPT-3, OPT-4, OPT-5]`, () => {
     assert.throws(() => new Server(options), { code: "RC_ERR_OPTION", message });
   });
 }
+
+test("refuses to drop events where the option parser hides them [ROB-767, OPT-5]", () => {
+  const parser = { Encoder: class {}, Decoder: class {} };
+  assert.throws(() => new Server({ parser, limits: { overRate: "drop" } }), { code: "RC_ERR_OPTION", message: /limits\.overRate/ });
+});
 
 test("takes falsy options for defaults and ignores unknown ones [OPT-1, OPT-5, OPT-6, OPT-9]", () => {
   const options = { path: "", connectTimeout: 0, connectionStateRecovery: false, adapter: undefined, parser: null, whatever: 1 };

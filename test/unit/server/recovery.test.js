@@ -18,7 +18,7 @@ async function cutOff(t, options) {
 
 const eventNames = (messages) => messages.map((message) => (message.startsWith("0") ? "reply" : JSON.parse(message.slice(1))[0]));
 
-test("misses nothing that is sent while middlewares run [CSR-8, CSR-9]", async (t) => {
+test("replays events that are sent while middlewares run [CSR-8, CSR-9]", async (t) => {
   const { io, open, credentials, sid } = await cutOff(t, { skipMiddlewares: false });
   let letIn;
   io.use((socket, next) => (letIn = next));

@@ -25,7 +25,7 @@ test("survives a client's error event without a listener [SOC-6, EVT-25]", async
   assert.equal(socket.connected, false);
 });
 
-test("emits disconnecting and disconnect once, whatever a listener does [DIS-4, DIS-5, ROOM-4]", async (t) => {
+test("emits disconnecting and disconnect once, also when a listener disconnects the socket [DIS-4, DIS-5, ROOM-4]", async (t) => {
   const { io, join } = fakeServer(t);
   const { conn, socket } = await join();
   const seen = [];
@@ -60,7 +60,7 @@ test("ends all sockets of a connection though a listener throws [DIS-4, EVT-26]"
   assert.deepEqual([io.of("/a").sockets.size, io.of("/b").sockets.size], [0, 0]);
 });
 
-test("drops what is emitted after the client has left, and shows it all the same [EVT-4, ANY-4]", async (t) => {
+test("drops events emitted after the client has left, but passes them to onAnyOutgoing [EVT-4, ANY-4]", async (t) => {
   const { join } = fakeServer(t);
   const { conn, socket } = await join();
   const shown = [];

@@ -44,6 +44,19 @@ test("starts anew when it is started again, and moves between delays", (t) => {
   assert.deepEqual(log.at(-1), ["one", 130]);
 });
 
+test("rounds its delay up to whole milliseconds, so that fractions share one timer [ROB-170]", (t) => {
+  const { clock, log, deadline } = setUp(t);
+  deadline("a").start(99.1);
+  deadline("b").start(99.9);
+  clock.tick(99);
+  assert.deepEqual(log, []);
+  clock.tick(1);
+  assert.deepEqual(log, [
+    ["a", 100],
+    ["b", 100],
+  ]);
+});
+
 test("says nothing after cancel, and cancels without harm when it isn't running", (t) => {
   const { clock, log, deadline } = setUp(t);
   const one = deadline("one");
@@ -54,7 +67,7 @@ test("says nothing after cancel, and cancels without harm when it isn't running"
   assert.deepEqual(log, []);
 });
 
-test("keeps the order of starting among equal delays, whoever is cancelled between", (t) => {
+test("expires equal delays in the order of their starts, also when others are cancelled", (t) => {
   const { clock, log, deadline } = setUp(t);
   const all = ["a", "b", "c", "d"].map(deadline);
   for (const one of all) one.start(20);
@@ -90,4 +103,26 @@ test("is never early by the real clock", async () => {
     await new Promise((resolve) => new Deadline(resolve, null).start(delay));
     assert.ok(performance.now() - start >= delay, `${delay} ms`);
   }
+});
+
+test("gives the memory of deadlines of many different lengths back when they are cancelled [ROB-170]", () => {
+  const script = `
+    const { Deadline } = require(${JSON.stringify(fileURLToPath(new URL("../../../dist/support/deadline.js", import.meta.url)))});
+    const run = (count) => {
+      for (let i = 0; i < count; i++) {
+        const deadline = new Deadline(() => {}, null);
+        deadline.start(600000 + i * 0.7);
+        deadline.cancel();
+      }
+    };
+    run(1000);
+    gc();
+    const before = process.memoryUsage().heapUsed;
+    run(200000);
+    gc();
+    process.stdout.write(String(process.memoryUsage().heapUsed - before));
+  `;
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["--expose-gc", "-e", script], { encoding: "utf8", timeout: 60_000 });
+  assert.equal(status, 0, stderr);
+  assert.ok(Number(stdout) < 4 * 1024 * 1024, `${stdout} bytes are kept`);
 });

@@ -1,9 +1,9 @@
-// What of uWebSockets.js (version 20) is used here; the library itself is brought by the user, inside his app.
+// Types of uWebSockets.js, version 20, as far as they are used. The library itself comes from the program, with its app.
 
 /** A text or bytes. */
 export type Bytes = string | ArrayBuffer | Uint8Array;
 
-/** A request; may be touched only while its handler runs. */
+/** A request; may be used only while its handler runs. */
 export interface UwsHttpRequest {
   getUrl(): string;
   getQuery(): string | undefined;
@@ -14,11 +14,11 @@ export interface UwsHttpRequest {
   setYield(isUnhandled: boolean): unknown;
 }
 
-/** A response; may be touched until it ended or was aborted, and between two handlers only inside `cork`. */
+/** A response; may be used until it has ended or was aborted, and outside of handlers only inside `cork`. */
 export interface UwsHttpResponse {
   writeStatus(status: string): this;
   writeHeader(name: string, value: string): this;
-  end(body?: Bytes): this;
+  end(body?: Bytes, closesConnection?: boolean): this;
   close(): this;
   cork(write: () => void): this;
   onAborted(listener: () => void): this;
@@ -27,14 +27,14 @@ export interface UwsHttpResponse {
   upgrade(userData: object, key: string, protocol: string, extensions: string, context: unknown): void;
 }
 
-/** A WebSocket; may be touched until its `close` event. */
+/** A WebSocket; may be used until its `close` event. */
 export interface UwsWebSocket {
   /** 1: taken, 0: waits for the peer, 2: dropped. */
   send(message: Bytes, isBinary?: boolean, compress?: boolean): number;
   cork(write: () => void): this;
   end(code?: number, reason?: string): void;
   close(): void;
-  /** Bytes that the system has not taken, without those of the cork. */
+  /** Bytes that the system has not taken, without those in the cork buffer. */
   getBufferedAmount(): number;
   getUserData(): object;
   ping(): number;
@@ -42,7 +42,7 @@ export interface UwsWebSocket {
   unsubscribe(topic: string): boolean;
 }
 
-/** What happens at the WebSockets of a route. */
+/** Settings and handlers of the WebSockets of a route. */
 export interface UwsBehavior {
   compression: number;
   idleTimeout: number;
@@ -53,15 +53,15 @@ export interface UwsBehavior {
   message(ws: UwsWebSocket, data: ArrayBuffer, isBinary: boolean): void;
   ping(ws: UwsWebSocket): void;
   drain(ws: UwsWebSocket): void;
-  close(ws: UwsWebSocket, code: number): void;
+  close(ws: UwsWebSocket, code: number, reason: ArrayBuffer): void;
 }
 
-/** An application of uWebSockets.js: what `uWS.App()` and `uWS.SSLApp()` give. */
+/** An application of uWebSockets.js: the result of `uWS.App()` and `uWS.SSLApp()`. */
 export interface TemplatedApp {
   get(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): this;
   post(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): this;
   any(pattern: string, handler: (response: UwsHttpResponse, request: UwsHttpRequest) => void): this;
   ws(pattern: string, behavior: UwsBehavior): this;
-  /** Sends to all subscribers of a topic, at the end of the turn or in front of what one of them is sent next. */
+  /** Sends to all subscribers of a topic: at the end of the turn, or before the next message to a subscriber. */
   publish(topic: string, message: Bytes, isBinary?: boolean, compress?: boolean): boolean;
 }

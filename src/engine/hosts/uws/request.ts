@@ -1,12 +1,13 @@
+// Copies of requests of uWebSockets.js, which are valid only while their handler runs (ENG-181).
 import type { IncomingHttpHeaders } from "node:http";
 import type { Socket as NetSocket } from "node:net";
 import type { EngineRequest } from "../../host";
 import { KeptRequest, parseQuery, requestOf } from "../../request";
 import type { UwsHttpRequest, UwsHttpResponse } from "./api";
 
-/** The connection of a request, as far as it is known here. */
+/** The connection of a request, with the members that are known here. */
 export class UwsConnection {
-  /** As text, all groups written out, e.g. `0000:0000:0000:0000:0000:ffff:7f00:0001`. */
+  /** As text with all groups, e.g. `0000:0000:0000:0000:0000:ffff:7f00:0001`. */
   readonly remoteAddress: string;
   readonly encrypted: boolean;
   destroyed: boolean;
@@ -31,14 +32,14 @@ class KeptPathRequest extends KeptRequest {
   }
 }
 
-/** What the engine itself asks of a request; made where nobody else looks. */
+/** The members of a request that the engine uses; for requests that user code can't see. */
 export class LeanRequest {
   readonly method: string;
   readonly url: string;
   readonly _query: Record<string, string>;
   readonly headers: IncomingHttpHeaders;
   readonly socket: UwsConnection | null;
-  /** What the session keeps; null where a session has asked already. */
+  /** What a new session keeps; null if the request belongs to a session. */
   readonly kept: KeptRequest | null;
   res: unknown;
 
@@ -53,19 +54,19 @@ export class LeanRequest {
   }
 }
 
-/** Copies a request, which lives no longer than its handler, as an `IncomingMessage`. */
+/** Copies a request as an `IncomingMessage`. */
 export function fullRequest(req: UwsHttpRequest, res: UwsHttpResponse, encrypted: boolean): EngineRequest {
   const request = requestOf(keptRequest(req, connectionOf(res, encrypted)));
   request.method = req.getCaseSensitiveMethod().toUpperCase();
   return request;
 }
 
-/** Copies what the engine needs. Hot: once per poll and per handshake. */
+/** Copies the members that the engine uses. Hot: long-polling echo (uWebSockets.js). The plain way is `fullRequest`. */
 export function leanRequest(req: UwsHttpRequest, res: UwsHttpResponse, encrypted: boolean): LeanRequest {
   const query = req.getQuery() ?? "";
   const _query = parseQuery("?" + query);
   const headers: IncomingHttpHeaders = {};
-  for (const name of HEADERS_NEEDED) {
+  for (const name of _query["sid"] ? HEADERS_NEEDED : HANDSHAKE_HEADERS_NEEDED) {
     const value = req.getHeader(name);
     if (value !== "") headers[name] = value;
   }
@@ -81,6 +82,7 @@ export function leanRequest(req: UwsHttpRequest, res: UwsHttpResponse, encrypted
 }
 
 const HEADERS_NEEDED = ["origin", "content-type", "content-length", "accept-encoding", "user-agent"];
+const HANDSHAKE_HEADERS_NEEDED = [...HEADERS_NEEDED, "host", "referer", "sec-fetch-site"];
 
 function keptRequest(req: UwsHttpRequest, connection: UwsConnection): KeptRequest {
   const query = req.getQuery();

@@ -1,37 +1,50 @@
-// First step of every walk from the network on uWebSockets.js: requests and upgrade requests come in here.
+// The engine on uWebSockets.js. The first step of the walks from the network: requests and upgrade requests arrive here.
+import { EventEmitter } from "node:events";
 import { STATUS_CODES } from "node:http";
 import { inspect } from "node:util";
 import { UsageError } from "../../../errors";
 import { hasListeners } from "../../../support/lean-emitter";
+import { isReplaced } from "../../../support/replaced-methods";
+import { refusalOfMiddleware } from "../../admission";
 import { BaseServer } from "../../engine";
 import type { EngineRequest, ResponseHeaders } from "../../host";
-import { resolvePath, type AttachOptions, type ServerOptions } from "../../options";
+import { resolvePath, type AttachOptions, type EngineOptions } from "../../options";
 import { exposeWebSocket, type KeptRequest } from "../../request";
 import { Session } from "../../session";
 import { HANDED_LIMIT_BYTES } from "../../transport";
 import { WebSocketTransport } from "../../transports/websocket";
 import { ERRORS, refuse, revisionOf, supportsBinary, type Refusal } from "../../verification";
+import { claimPath, releasePaths } from "../path-claims";
 import type { TemplatedApp, UwsHttpRequest, UwsHttpResponse, UwsWebSocket } from "./api";
-import { holdCork } from "./cork";
-import { checkHeader, UwsExchange, writeHeaders, type UwsResponse } from "./exchange";
+import { beginHandler } from "../../turn";
+import { UwsExchange, writeHeaders, type UwsResponse } from "./exchange";
 import { fullRequest, leanRequest, LeanRequest } from "./request";
 import { UwsWire, type UwsWireSettings } from "./wire";
+import { ignore } from "../../../support/ignore";
 
-/** Options of `attach` that only uWebSockets.js has. */
+/** Options of `attach` for uWebSockets.js only. */
 export interface UwsOptions {
-  /** Compression of WebSocket messages: constants of uWebSockets.js, such as `uWS.SHARED_COMPRESSOR`. Default 0, none. */
+  /**
+   * Compression of WebSocket messages: constants of uWebSockets.js, such as `uWS.SHARED_COMPRESSOR`. Default 0, none; with the option
+   * `perMessageDeflate` `SHARED_COMPRESSOR | SHARED_DECOMPRESSOR`: no context, and no window per connection. A value that is given decides alone.
+   */
   compression?: number;
-  /** Seconds without a byte after which uWebSockets.js closes a connection, having asked with a ping; 0 for never. Default 120; 9 to 960. */
+  /** Seconds without data after which uWebSockets.js closes a connection; it sends a ping before. 0 for never. Default 120; 9 to 960. */
   idleTimeout?: number;
   /**
-   * Bytes that uWebSockets.js is handed for one client at a time. Default 262144. What the client doesn't take waits in its
-   * session, within `limits`; nothing is dropped.
+   * Bytes that are given to uWebSockets.js for one client at a time. Default 262144. The rest waits in the session, within `limits`; nothing
+   * is dropped.
    */
   maxBackpressure?: number;
 }
 
 const MAX_PAYLOAD_BYTES = 0x7fffffff;
+/** Above `maxHttpBufferSize` a message is received by as much again, within these bounds, so that it can be refused with a Close frame (ENG-188). */
+const LEAST_EXCESS_BYTES = 64 * 1024;
+const MOST_EXCESS_BYTES = 1024 * 1024;
 const DEFAULT_IDLE_SECONDS = 120;
+/** `SHARED_COMPRESSOR | SHARED_DECOMPRESSOR` of uWebSockets.js. */
+const SHARED_COMPRESSION = 1 | 256;
 
 const kWire = Symbol("wire");
 type WiredSocket = UwsWebSocket & { [kWire]?: UwsWire };
@@ -42,37 +55,40 @@ interface Accepted {
 }
 
 /**
- * The engine on uWebSockets.js. What users see is the same as on Node's HTTP server, but for what uWebSockets.js itself does:
- * paths are matched as a whole, refusals of WebSockets are JSON too, and a POST needs its length.
+ * The engine on uWebSockets.js. It behaves as on Node's HTTP server, except that paths are matched as a whole, refusals of WebSockets are
+ * JSON too (ENG-182), and a POST needs `Content-Length` (ENG-183).
  */
 export class UwsServer extends BaseServer {
+  private readonly claimedAt: Set<TemplatedApp>;
   private isEncrypted: boolean;
   private isClosed: boolean;
 
-  constructor(options: ServerOptions & UwsOptions = {}) {
+  constructor(options: EngineOptions & UwsOptions = {}) {
     super(options);
+    this.claimedAt = new Set();
     this.isEncrypted = false;
     this.isClosed = false;
     this.pollingSettings.overlapStatus = 500;
-    this.pollingSettings.endsOnFlawedBody = true;
   }
 
   /**
-   * Answers what comes for its path at `app`. Routes can't be taken back: after `close`, handshakes are answered with 503.
-   * @param app      what `uWS.App()` or `uWS.SSLApp()` gave
+   * Adds routes for the engine's path to `app`. Routes can't be removed: after `close`, handshakes are answered with 503.
+   * @param app      the result of `uWS.App()` or `uWS.SSLApp()`
    * @param options  `path` (default `/engine.io`), `addTrailingSlash`, and see `UwsOptions`
    * @throws UsageError RC_ERR_ARGUMENT, RC_ERR_OPTION
    */
   attach(app: TemplatedApp, options: AttachOptions & UwsOptions = {}): void {
     expectApp("engine.attach", app);
-    const compression = numberOption("compression", options.compression, 0, 0xffff);
+    const deflate = this.opts.perMessageDeflate as { threshold?: number } | false | undefined;
+    const compression = numberOption("compression", options.compression, deflate ? SHARED_COMPRESSION : 0, 0xffff); // ROB-642
     const idleTimeout = numberOption("idleTimeout", options.idleTimeout, DEFAULT_IDLE_SECONDS, 960);
     if (idleTimeout > 0 && idleTimeout <= 8) {
-      throw new UsageError("RC_ERR_OPTION", `option idleTimeout: expected 0 or a number from 9 to 960, met ${idleTimeout}`); // uWS would abort
+      throw new UsageError("RC_ERR_OPTION", `option idleTimeout: expected 0 or a number from 9 to 960, met ${idleTimeout}`); // uWebSockets.js would end the process
     }
-    const deflate = this.opts.perMessageDeflate as { threshold?: number } | false | undefined;
+    const maxMessageBytes = Number(this.opts.maxHttpBufferSize) || Infinity;
     const settings: UwsWireSettings = {
       app,
+      maxMessageBytes,
       maxQueuedPongs: this.limits.queuedPongs,
       writesAtOnce: this.opts.flush === "immediate",
       handedBytes: numberOption("maxBackpressure", options.maxBackpressure, HANDED_LIMIT_BYTES, Infinity),
@@ -80,15 +96,17 @@ export class UwsServer extends BaseServer {
     };
     this.isEncrypted = isSslApp(app);
     const path = resolvePath(options);
+    claimPath(app, path, this);
+    this.claimedAt.add(app);
     const handler = (res: UwsHttpResponse, req: UwsHttpRequest): void => this.onRequest(res, req);
-    app.get(path, handler).post(path, handler).any(path, handler); // `any` alone would come behind an application's get("/*")
+    app.get(path, handler).post(path, handler).any(path, handler); // `any` alone has a lower priority than an application's get("/*")
     if (!this.opts.transports.includes("websocket")) return;
-    const maxMessageBytes = Number(this.opts.maxHttpBufferSize);
+    const excess = Math.min(Math.max(maxMessageBytes, LEAST_EXCESS_BYTES), MOST_EXCESS_BYTES);
     app.ws(path, {
       compression,
       idleTimeout,
       maxBackpressure: 0, // never dropped: see UwsWire
-      maxPayloadLength: maxMessageBytes > 0 ? Math.min(maxMessageBytes, MAX_PAYLOAD_BYTES) : MAX_PAYLOAD_BYTES,
+      maxPayloadLength: Math.min(maxMessageBytes + excess, MAX_PAYLOAD_BYTES),
       upgrade: (res, req, context) => this.onUpgrade(res, req, context, settings),
       open: (ws) => {
         const accepted = ws.getUserData() as Accepted;
@@ -99,11 +117,21 @@ export class UwsServer extends BaseServer {
       message: (ws, data, isBinary) => (ws as WiredSocket)[kWire]!.onMessage(data, isBinary),
       ping: (ws) => (ws as WiredSocket)[kWire]!.onPing(),
       drain: (ws) => (ws as WiredSocket)[kWire]!.onDrain(),
-      close: (ws) => (ws as WiredSocket)[kWire]!.onClose(),
+      close: (ws, code, reason) => (ws as WiredSocket)[kWire]!.onClose(code, reason),
     });
   }
 
+  /**
+   * Ends every session at once and frees the path, so that another engine can be attached there. Until then handshakes get 503: routes can't
+   * be removed from an app.
+   */
+  detach(): this {
+    return this.close();
+  }
+
   protected cleanup(): void {
+    for (const app of this.claimedAt) releasePaths(app, this);
+    this.claimedAt.clear();
     this.isClosed = true;
   }
 
@@ -111,8 +139,9 @@ export class UwsServer extends BaseServer {
 
   private onRequest(res: UwsHttpResponse, req: UwsHttpRequest): void {
     const request = this.requestOf(req, res);
-    const exchange = new UwsExchange(request, res);
-    holdCork(exchange);
+    const exchange = new UwsExchange(request, res, this.onHeadFailure);
+    exchange.writesAtOnce = this.pollingSettings.writesAtOnce;
+    beginHandler(exchange);
     try {
       if (this.hasMiddlewares) {
         (request as { res: unknown }).res = exchange.response;
@@ -121,8 +150,13 @@ export class UwsServer extends BaseServer {
         this.answer(exchange, null);
       }
     } finally {
-      exchange.hold(Number(this.opts.maxHttpBufferSize) || Infinity);
+      exchange.hold(request.method === "POST" ? this.pollingSettings.bodyLimits() : null);
     }
+  }
+
+  protected override answer(exchange: UwsExchange, error: unknown): void {
+    exchange.claim();
+    super.answer(exchange, error);
   }
 
   protected override handshakePolling(exchange: UwsExchange): void {
@@ -134,14 +168,15 @@ export class UwsServer extends BaseServer {
 
   private onUpgrade(res: UwsHttpResponse, req: UwsHttpRequest, context: unknown, settings: UwsWireSettings): void {
     const request = this.requestOf(req, res);
-    const exchange = new UwsExchange(request, res);
-    holdCork(exchange);
+    const exchange = new UwsExchange(request, res, this.onHeadFailure);
+    beginHandler(exchange);
     const upgrade = new UpgradeRequest(res, req, context, settings);
     const proceed = (error: unknown): void => {
       if (exchange.isGone) return;
-      if (error) return this.refuseRequest(exchange, this.middlewareRefusal(error));
+      if (error) return this.refuseRequest(exchange, refusalOfMiddleware(error));
       const found = this.verify(request, true);
       if (found === null) this.handshakeWebSocket(exchange, upgrade);
+      else if (found === "foreign") this.accept(exchange, upgrade, ({ wire }) => this.foreign!.takeWebSocket(request._query, wire));
       else if (!(found instanceof Session)) this.refuseRequest(exchange, found);
       else if (request._query["transport"] !== "websocket") this.refuseRequest(exchange, notAnUpgrade(request));
       else this.accept(exchange, upgrade, (transport) => found.maybeUpgrade(transport));
@@ -155,13 +190,13 @@ export class UwsServer extends BaseServer {
         proceed(null);
       }
     } finally {
-      if (!upgrade.isOver) exchange.hold(0);
+      if (!upgrade.isOver) exchange.hold(null);
     }
   }
 
   private handshakeWebSocket(exchange: UwsExchange, upgrade: UpgradeRequest): void {
     const { request } = exchange;
-    if (this.isClosed) return exchange.respond(503, null, "");
+    if (this.isClosed) return void exchange.respond(503, null, "");
     if (request._query["transport"] !== "websocket") return this.refuseRequest(exchange, notAnUpgrade(request));
     this.admit(
       request,
@@ -176,41 +211,40 @@ export class UwsServer extends BaseServer {
     );
   }
 
-  /** Completes the WebSocket handshake and puts a transport on the connection; all of it leaves in one write. */
+  /** Completes the WebSocket handshake and creates the transport. The 101 response and the open packet leave in one write. */
   private accept(exchange: UwsExchange, upgrade: UpgradeRequest, onTransport: (transport: WebSocketTransport) => void): void {
     const { request } = exchange;
-    let headers: ResponseHeaders;
-    try {
-      headers = this.upgradeHeaders(request, exchange.isShown ? exchange.response : null);
-    } catch (error) {
-      exchange.respond(500, null, ""); // as for a request: a header that can't be sent leaves nobody waiting
-      throw error;
-    }
+    const headers = this.upgradeHeaders(request, exchange.isShown ? exchange.response : null);
+    if (headers === null) return exchange.fail();
     const onOpen = (ws: UwsWebSocket): void => {
       const wire = new UwsWire(ws, upgrade.settings);
       (ws as WiredSocket)[kWire] = wire;
-      holdCork(wire);
-      onTransport(new WebSocketTransport(revisionOf(request._query), supportsBinary(request._query), wire));
-      wire.flush();
+      beginHandler(wire);
+      const transport = new WebSocketTransport(revisionOf(request._query), supportsBinary(request._query), wire);
+      onTransport(transport);
+      transport.flush();
     };
     exchange.leave();
     upgrade.complete(headers, { onOpen });
   }
 
-  /** What middlewares and listeners add to the 101 response. */
-  private upgradeHeaders(request: EngineRequest, response: UwsResponse | null): ResponseHeaders {
-    response?.writeHead(101);
+  /** The headers that middlewares and listeners add to the 101 response; null when they can't be sent. */
+  private upgradeHeaders(request: EngineRequest, response: UwsResponse | null): ResponseHeaders | null {
+    try {
+      response?.writeHead(101); // middlewares wrap it to add headers
+    } catch (error) {
+      this.onHeadFailure(error);
+      return null;
+    }
     const headers: ResponseHeaders = response === null ? {} : response.toHeaders();
-    this.decorateHeaders(headers, request, !request._query["sid"]);
-    for (const name in headers) checkHeader(name, headers[name]);
-    return headers;
+    return this.decorateHeaders(headers, request, !request._query["sid"]) ? headers : null;
   }
 
   // -- requests ------------------------------------------------------------------------------------
 
-  /** A request lives no longer than its handler; how much of it is copied depends on who may look. */
+  /** Copies a request, completely only if user code may see it. */
   private requestOf(req: UwsHttpRequest, res: UwsHttpResponse): EngineRequest {
-    const isWatched = hasListeners(this, "connection_error") || this.emit !== BaseServer.prototype.emit;
+    const isWatched = hasListeners(this, "connection_error") || isReplaced("engine.emit", this.emit, EventEmitter.prototype.emit);
     const isSeen = isWatched || this.hasMiddlewares || this.mustKeepRequest("polling");
     return isSeen ? fullRequest(req, res, this.isEncrypted) : (leanRequest(req, res, this.isEncrypted) as unknown as EngineRequest);
   }
@@ -220,7 +254,7 @@ export class UwsServer extends BaseServer {
   }
 }
 
-/** What is needed to make a WebSocket of an upgrade request, also later than in its handler. */
+/** The data of an upgrade request that complete its handshake, also after the handler has returned. */
 class UpgradeRequest {
   isOver: boolean;
   private readonly res: UwsHttpResponse;
@@ -251,13 +285,13 @@ class UpgradeRequest {
   }
 }
 
-/** Lets a listener answer the GET requests for one path of an app. @internal */
+/** Adds a route for GET requests to an app. @internal */
 export function routeGet(app: TemplatedApp, path: string, listener: (request: EngineRequest, response: UwsResponse) => void): void {
   app.get(path, (res, req) => {
-    const exchange = new UwsExchange(fullRequest(req, res, isSslApp(app)), res);
-    holdCork(exchange);
+    const exchange = new UwsExchange(fullRequest(req, res, isSslApp(app)), res, ignore);
+    beginHandler(exchange);
     listener(exchange.request, exchange.response);
-    exchange.hold(0);
+    exchange.hold(null);
   });
 }
 
@@ -273,14 +307,12 @@ function isSslApp(app: TemplatedApp): boolean {
   return app.constructor.name.includes("SSL");
 }
 
-function numberOption(name: string, value: unknown, byDefault: number, most: number): number {
+function numberOption(name: string, value: unknown, byDefault: number, maximum: number): number {
   if (value === undefined) return byDefault;
-  if (typeof value === "number" && value >= 0 && value <= most) return value;
-  const range = most === Infinity ? "a non-negative number" : `a number from 0 to ${most}`;
+  if (typeof value === "number" && value >= 0 && value <= maximum) return value;
+  const range = maximum === Infinity ? "a non-negative number" : `a number from 0 to ${maximum}`;
   throw new UsageError("RC_ERR_OPTION", `option ${name}: expected ${range}, met ${inspect(value)}`);
 }
-
-function ignore(): void {}
 
 function notAnUpgrade(request: EngineRequest): Refusal {
   return refuse(ERRORS.BAD_REQUEST, { name: "TRANSPORT_MISMATCH", transport: request._query["transport"] });

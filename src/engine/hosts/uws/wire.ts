@@ -1,77 +1,76 @@
-// The end of the walks "an emit out" and "a broadcast out" on uWebSockets.js, and the first step of "a frame in".
+// WebSockets of uWebSockets.js. The end of the walks "an emit out" and "a broadcast out", and the first step of "a frame in".
 import { nextTick } from "../../../support/tick";
-import type { Crowd, CrowdWire } from "../../crowd";
-import { afterFlush, schedule, unschedule, type Flushable } from "../../flush";
+import type { MulticastGroup, MulticastWire } from "../../multicast-group";
 import type { WireListener } from "../../host";
 import { limitError } from "../../limits";
 import type { Prepared } from "../../prepared";
-import { beginRead, endRead } from "../../read-turn";
+import { afterTick, atTurnEnd, beginHandler, isHandling, mustWaitForTurnEnd, type Deferred } from "../../turn";
+import type { CloseStatus, Flow } from "../../transport";
 import type { Wire } from "../../transports/websocket";
+import { tooLarge } from "../node/frame-reader";
 import type { TemplatedApp, UwsWebSocket } from "./api";
-import { holdCork, holdsCork, mayCork, putOff, type Corkable } from "./cork";
-import { UwsCrowd } from "./crowd";
+import { UwsMulticastGroup } from "./multicast-group";
 
-/** The library has checked the text; a byte order mark is part of it. Quicker than `Buffer.toString`. */
+/** Decodes texts, which the library has validated; a byte order mark is part of them. Faster than `Buffer.toString`, the plain way. */
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** What `send` gives when the peer has not taken everything. */
-const WAITS = 0;
+/** The code of a connection that ended without a Close frame. */
+const NO_CLOSE_FRAME = 1006;
+/** What the library says then, for a message above its `maxPayloadLength`. */
+const TOO_BIG = "Received too big message";
+/** Result of `send` when the system has not taken everything. */
+const BACKPRESSURE = 0;
 
-/** Number of this tick. */
+/** A number that changes with each tick. */
 let tick = 1;
-afterFlush(() => void tick++);
+afterTick(() => void tick++);
 
-/** What all wires of an app have in common. */
+/** Settings of all wires of an app. */
 export interface UwsWireSettings {
-  /** Pings that may wait for their pong. */
+  /** Limit for a message of the peer; `Infinity` for none. */
+  readonly maxMessageBytes: number;
+  /** Limit of unanswered pings, `limits.queuedPongs`. */
   readonly maxQueuedPongs: number;
-  /** Write at each push instead of at the end of the tick. */
+  /** Write the first packet of a tick at once instead of at its end. */
   readonly writesAtOnce: boolean;
-  /** Bytes that are handed to the library at a time. */
+  /** Bytes that may be given to the library at a time. */
   readonly handedBytes: number;
-  /** Bytes from which a packet is compressed; null where the route has no compression. */
+  /** Packets of this size and more are compressed; null if the route has no compression. */
   readonly compressFrom: number | null;
-  /** Where broadcasts are published. */
+  /** The app, for `publish`. */
   readonly app: TemplatedApp;
 }
 
 /**
- * A WebSocket of uWebSockets.js. What the peer doesn't take waits in the session's queue: the library, which would drop what is
- * too much for it, is handed more only once it has got rid of everything.
+ * A WebSocket of uWebSockets.js. Packets that the peer doesn't take wait in the session's outbox. The library, which drops messages above
+ * its limit, gets more only when its own buffer is empty.
  *
- *     idle --push--> pending --end of tick: sent--> idle          (the system took all)
- *                                              \--> blocked --drained--> pending or idle
+ *     free --write: the system took a part--> blocked --drained--> free
  *     any --end, close, peer gone--> closed
  */
-export class UwsWire implements Wire, Flushable, Corkable, CrowdWire {
+export class UwsWire implements Wire, Deferred, MulticastWire {
   listener: WireListener | null;
-  isScheduled: boolean;
+  isDeferred: boolean;
   readonly settings: UwsWireSettings;
   private readonly ws: UwsWebSocket;
-  private state: "idle" | "pending" | "collecting" | "blocked" | "closed";
+  private state: "free" | "blocked" | "closed";
   private isEnding: boolean;
-  private first: Prepared | null;
-  private more: Prepared[] | null;
-  private pendingBytes: number;
   private handedBytes: number;
   private queuedPongs: number;
-  /** The tick in which something was published last. */
+  /** The tick of the last `publish` to this wire. */
   private publishedIn: number;
-  /** Bytes that were published, and of which it isn't known whether the system took them. */
+  /** Published bytes of which it isn't known whether the system has taken them. */
   private publishedBytes: number;
 
   constructor(ws: UwsWebSocket, settings: UwsWireSettings) {
-    this.state = "idle"; // the first ones are what broadcasts look at
+    this.state = "free"; // the fields that broadcasts read come first, so that they share cache lines
     this.publishedIn = 0;
     this.publishedBytes = 0;
     this.settings = settings;
     this.ws = ws;
     this.listener = null;
-    this.isScheduled = false;
+    this.isDeferred = false;
     this.isEnding = false;
-    this.first = null;
-    this.more = null;
-    this.pendingBytes = 0;
     this.handedBytes = 0;
     this.queuedPongs = 0;
   }
@@ -80,81 +79,80 @@ export class UwsWire implements Wire, Flushable, Corkable, CrowdWire {
     return this.ws;
   }
 
-  get hasRoom(): boolean {
-    return this.state === "idle" || (this.state === "collecting" && this.pendingBytes < this.settings.handedBytes);
+  get flow(): Flow {
+    // Inside a handler the library corks, and `send` always reports success: the waiting bytes show whether the system took all.
+    if (this.state === "free" && isHandling(this) && this.waitingBytes > 0) this.state = "blocked";
+    return this.state === "blocked" ? "held up" : "free";
+  }
+
+  get writesAtOnce(): boolean {
+    return this.settings.writesAtOnce;
+  }
+
+  get waitsForTurnEnd(): boolean {
+    return mustWaitForTurnEnd(this);
   }
 
   get bufferedBytes(): number {
-    return this.pendingBytes + this.waitingBytes;
+    return this.waitingBytes;
   }
 
   get progress(): number {
     return this.handedBytes - this.waitingBytes;
   }
 
-  push(packet: Prepared): void {
+  write(first: Prepared, more: readonly Prepared[] | null): void {
     if (this.state === "closed") return;
-    this.pendingBytes += packet.size;
-    if (this.first === null) this.first = packet;
-    else if (this.more === null) this.more = [packet];
-    else this.more.push(packet);
-    if (this.state !== "idle") return;
-    this.state = "pending";
-    schedule(this);
-    if (this.settings.writesAtOnce) this.write();
+    this.publishedBytes = 0; // published messages leave first: the result of this write includes them
+    let isTaken: boolean;
+    if (more === null) isTaken = this.send(first);
+    else {
+      sendTogether(this, this.ws, first, more);
+      isTaken = isHandling(this) || this.waitingBytes === 0;
+    }
+    if (!isTaken && (this.state as string) !== "closed") this.state = "blocked";
   }
 
-  /** The end of the tick: takes what has queued up above meanwhile, and sends all of it. */
-  flushScheduled(): void {
-    if (this.state !== "pending") return;
-    if (mayCork(this)) return this.advance();
-    this.state = "collecting";
+  /** The end of a turn, see `onDrain`. @internal */
+  runDeferred(): void {
+    if (this.state !== "blocked" || this.waitingBytes > 0) return;
+    this.state = "free";
     this.listener?.onWireReady();
-    if ((this.state as string) !== "collecting") return; // closed meanwhile
-    this.state = "pending";
-    if (this.more === null)
-      this.advance(); // one message is one system call, corked or not
-    else putOff(this);
   }
 
-  /** The end of the turn. */
-  writeLate(): void {
-    if (this.state === "pending") this.advance();
-    else if (this.state === "blocked" && this.waitingBytes === 0) this.advance();
-  }
+  // -- broadcasts, see multicast-group.ts ---------------------------------------------------------------
 
-  // -- broadcasts in one go, see crowd.ts -------------------------------------------------------------
-
-  get crowdWire(): CrowdWire | null {
+  get multicastWire(): MulticastWire | null {
     return this.settings.writesAtOnce ? null : this;
   }
 
-  createCrowd(onForgotten: () => void): Crowd {
-    return new UwsCrowd(this.settings, onForgotten);
+  createMulticastGroup(onForgotten: () => void): MulticastGroup {
+    return new UwsMulticastGroup(this.settings, onForgotten);
   }
 
   /**
-   * Counts something as published to it: until the end of the tick it is pending, then the library is asked for it when it matters.
-   * @returns false when that may not be: something is pending, or what was published before fills what may be handed over
+   * Counts bytes as published to this wire. They count as pending until the end of the tick; afterwards the library is asked when the result
+   * is needed.
+   * @returns false when nothing may be published: other packets are pending, or the published bytes exceed the limit
    * @internal
    */
   notePublished(bytes: number): boolean {
     const sum = this.publishedBytes + bytes;
-    if (this.state !== "idle" || sum > this.settings.handedBytes) return false;
+    if (this.state !== "free" || sum > this.settings.handedBytes) return false;
     this.publishedBytes = sum;
     this.publishedIn = tick;
     return true;
   }
 
   get takesVolatile(): boolean {
-    if (this.state !== "idle" || this.publishedIn === tick) return false;
+    if (this.state !== "free" || this.publishedIn === tick) return false;
     if (this.publishedBytes === 0 || this.waitingBytes === 0) return true;
     this.state = "blocked";
     this.listener?.onWireHeldUp();
     return false;
   }
 
-  /** Has the library write what was published: a ping takes it along. @internal */
+  /** Makes the library write published messages, in front of a ping. @internal */
   writeOut(): void {
     if (this.state !== "closed") this.ws.ping();
   }
@@ -171,17 +169,11 @@ export class UwsWire implements Wire, Flushable, Corkable, CrowdWire {
 
   // ---------------------------------------------------------------------------------------------------
 
-  /** Sends what is pending now, as part of the handshake's response. */
-  flush(): void {
-    unschedule(this);
-    if (this.state === "pending") this.advance();
-  }
-
-  close(onClosed: () => void): void {
-    this.write();
+  close(onClosed: () => void, status: CloseStatus | null): void {
     if (this.state !== "closed") {
       this.isEnding = true;
-      this.ws.end(); // the rest of what was sent goes first
+      if (status === null) this.ws.end();
+      else this.ws.end(status.code, status.reason); // the library writes its buffer first
     }
     onClosed();
   }
@@ -194,22 +186,25 @@ export class UwsWire implements Wire, Flushable, Corkable, CrowdWire {
 
   // -- events of the WebSocket -----------------------------------------------------------------------
 
-  /** Hot: once per message. @internal */
+  /** @internal */
   onMessage(data: ArrayBuffer, isBinary: boolean): void {
-    holdCork(this);
-    let isTaken = false;
-    beginRead();
-    try {
-      if (isBinary)
-        this.listener?.onWireBinary(Buffer.from(data.slice(0))); // theirs is taken back when this returns
-      else this.listener?.onWireText(utf8.decode(data));
-      isTaken = true;
-    } finally {
-      endRead(isTaken);
-    }
+    beginHandler(this);
+    this.listener?.onWireBytes();
+    if (data.byteLength > this.settings.maxMessageBytes) return this.refuseMessage(data.byteLength);
+    if (isBinary)
+      this.listener?.onWireBinary(Buffer.from(data.slice(0))); // uWebSockets.js detaches the buffer when the callback returns (ENG-187)
+    else this.listener?.onWireText(utf8.decode(data));
   }
 
-  /** The library has answered it; pongs to a peer that doesn't read are counted. @internal */
+  /** Closes the connection with a Close frame: the library itself, far above the limit, cuts it without (ENG-188). */
+  private refuseMessage(bytes: number): void {
+    const error = tooLarge(bytes);
+    this.isEnding = true;
+    this.ws.end(error.closeCode, error.message);
+    this.listener?.onWireError(error);
+  }
+
+  /** The library has sent the pong (ENG-119). Pongs to a peer that doesn't read are counted. @internal */
   onPing(): void {
     if (this.waitingBytes === 0) {
       this.queuedPongs = 0;
@@ -221,19 +216,19 @@ export class UwsWire implements Wire, Flushable, Corkable, CrowdWire {
     this.listener?.onWireError(limitError("RC_ERR_QUEUED_PONGS", what, maxQueuedPongs, this.queuedPongs));
   }
 
-  /** More is sent later: the library forgets to wait for what is sent, and not taken, inside this event. @internal */
+  /** Writing goes on at the end of the turn: the library emits no `drain` for bytes that were sent inside this event. @internal */
   onDrain(): void {
-    if (this.state === "blocked" && this.waitingBytes === 0) putOff(this);
+    if (this.state === "blocked" && this.waitingBytes === 0) atTurnEnd(this);
   }
 
-  /** Comes at once when we end it; then it is told later, as with a connection that takes its time to close. @internal */
-  onClose(): void {
+  /** The library calls it inside `end` and `close`; it is reported in the next tick then, as on other hosts. @internal */
+  onClose(code: number, reason: ArrayBuffer): void {
     this.state = "closed";
-    this.first = this.more = null;
-    this.pendingBytes = 0;
-    unschedule(this);
-    if (this.isEnding) nextTick(tellClosed, this);
-    else this.listener?.onWireClose();
+    if (this.isEnding) return nextTick(tellClosed, this); // the code is that of `end`
+    const text = utf8.decode(reason);
+    if (code !== NO_CLOSE_FRAME) this.listener?.onWireCloseFrame(code, text);
+    else if (text === TOO_BIG) this.listener?.onWireError(tooLarge());
+    this.listener?.onWireClose();
   }
 
   // -- sending ---------------------------------------------------------------------------------------
@@ -242,56 +237,17 @@ export class UwsWire implements Wire, Flushable, Corkable, CrowdWire {
     return this.state === "closed" ? 0 : this.ws.getBufferedAmount();
   }
 
-  private advance(): void {
-    for (let isAll = false; !isAll;) {
-      this.state = "collecting";
-      this.listener?.onWireReady();
-      if (this.state !== "collecting") return; // closed meanwhile
-      if (this.first === null) {
-        if (this.waitingBytes === 0) break;
-        this.state = "blocked"; // sent before the end of the tick, and not taken
-        return;
-      }
-      isAll = this.hasRoom; // else more waits above
-      // What is corked counts as sent, whatever becomes of it: then what waits has to be asked for.
-      if (holdsCork(this) && this.waitingBytes > 0) {
-        this.state = "blocked"; // what is pending stays here
-        return;
-      }
-      const isTaken = this.write();
-      if ((this.state as string) === "closed") return;
-      if (!isTaken) {
-        this.state = "blocked";
-        return;
-      }
-    }
-    this.state = "idle";
-    this.listener?.onWireWritten();
-  }
-
-  /** Gives false when the system didn't take everything. */
-  private write(): boolean {
-    const { first, more } = this;
-    if (first === null || this.state === "closed") return true;
-    this.first = this.more = null;
-    this.pendingBytes = 0;
-    this.publishedBytes = 0; // goes first: what becomes of the rest tells of it, too
-    if (more === null) return this.send(first);
-    sendTogether(this, this.ws, first, more);
-    return holdsCork(this) || this.waitingBytes === 0;
-  }
-
   /** @internal */
   send(packet: Prepared): boolean {
     const payload = packet.toPayload();
     const { compressFrom } = this.settings;
     this.handedBytes += payload.length;
     const isBinary = typeof packet.data === "object";
-    return this.ws.send(payload, isBinary, compressFrom !== null && packet.compress && packet.size >= compressFrom) !== WAITS;
+    return this.ws.send(payload, isBinary, compressFrom !== null && packet.compress && packet.size >= compressFrom) !== BACKPRESSURE;
   }
 }
 
-// What a cork collects: one function for all of them instead of a closure for each.
+// Arguments of `sendCorked`, which is one function for all corks instead of a closure for each.
 let corked: UwsWire | null = null;
 let corkedFirst: Prepared | null = null;
 let corkedMore: readonly Prepared[] | null = null;

@@ -1,0 +1,131 @@
+/**
+ * `npm run bench:observability -- [--against DIRECTORY] [--turns 16] [--only channels]`: what it costs to look. Server CPU time of echoes with acknowledgement, with an empty subscriber of every
+ * channel, with Prometheus and with spans of OpenTelemetry, each as a ratio to the same server unobserved; with `--against` also that one as a ratio to a
+ * build in another directory. All servers run, and are measured in turns; a ratio is the median over the turns. The packages are those of `test/peers/metrics`.
+ */
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Client, textFrame } from "./load/client.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const packages = createRequire(new URL("../test/peers/metrics/package.json", import.meta.url));
+const { values: options } = parseArgs({
+  options: {
+    against: { type: "string" },
+    turns: { type: "string", default: "16" },
+    only: { type: "string" },
+    serve: { type: "string" },
+    mode: { type: "string" },
+  },
+});
+const CLIENTS = 20;
+const IN_FLIGHT = 8;
+const ECHOES = 10_000;
+
+/** What each mode switches on, in the process of the server. */
+const modes = {
+  async channels() {
+    const { subscribe } = await import("node:diagnostics_channel");
+    const { readdirSync, readFileSync } = await import("node:fs");
+    const sources = readdirSync(`${root}/src`, { recursive: true }).filter((file) => file.endsWith("channels.ts"));
+    const texts = sources.map((file) => readFileSync(`${root}/src/${file}`, "utf8")).join("");
+    for (const name of new Set(texts.match(/roomcast:[a-z:]+[a-z]/g))) subscribe(name, () => {});
+  },
+  prometheus(io, metrics) {
+    metrics.prometheusMetrics(io, { client: packages("prom-client"), events: ["echo"] });
+  },
+  spans(io, metrics) {
+    const api = packages("@opentelemetry/api");
+    const { AsyncLocalStorageContextManager } = packages("@opentelemetry/context-async-hooks");
+    const { BasicTracerProvider } = packages("@opentelemetry/sdk-trace-base");
+    const processor = { onStart() {}, onEnd() {}, forceFlush: async () => {}, shutdown: async () => {} };
+    api.trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [processor] }));
+    api.context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    metrics.openTelemetrySpans(io, { api });
+  },
+};
+
+async function serve(directory, mode) {
+  const require = createRequire(`${directory}/package.json`);
+  const { Server } = require(`${directory}/dist/index.js`);
+  const httpServer = createServer().listen(0, "127.0.0.1");
+  const io = new Server(httpServer, { pingInterval: 300_000, serveClient: false });
+  if (mode !== "none") await modes[mode](io, require(`${directory}/dist/public/metrics.js`));
+  io.on("connection", (socket) => socket.on("echo", (value, answer) => answer(value)));
+  await once(httpServer, "listening");
+  process.on("message", () => process.send({ cpu: process.cpuUsage() }));
+  process.send({ port: httpServer.address().port });
+}
+
+async function start(directory, mode) {
+  const child = fork(fileURLToPath(import.meta.url), ["--serve", directory, "--mode", mode]);
+  const [{ port }] = await once(child, "message");
+  const clients = Array.from({ length: CLIENTS }, () => new Client({ port }));
+  for (const client of clients) await client.open();
+  const cpu = async () => {
+    child.send("cpu");
+    const [{ cpu: used }] = await once(child, "message");
+    return used.user + used.system;
+  };
+  return { clients, cpu, stop: () => child.kill() };
+}
+
+/** Microseconds of CPU time of the server per echo. */
+async function measure({ clients, cpu }, echoes) {
+  const frame = textFrame('420["echo","0123456789"]');
+  const before = await cpu();
+  await Promise.all(
+    clients.map(
+      (client) =>
+        new Promise((resolve) => {
+          let left = echoes / CLIENTS;
+          let open = 0;
+          const send = () => {
+            for (; open < IN_FLIGHT && left > 0; open++, left--) client.socket.write(frame);
+            if (open === 0) resolve();
+          };
+          client.onFrame = () => {
+            open--;
+            send();
+          };
+          send();
+        }),
+    ),
+  );
+  return ((await cpu()) - before) / echoes;
+}
+
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+async function run() {
+  const chosen = options.only === undefined ? Object.keys(modes) : Object.keys(modes).filter((mode) => mode === options.only);
+  const variants = { unobserved: [root, "none"], ...Object.fromEntries(chosen.map((mode) => [mode, [root, mode]])) };
+  if (options.against !== undefined) variants.before = [options.against, "none"];
+  const servers = new Map();
+  for (const [name, [directory, mode]] of Object.entries(variants)) servers.set(name, await start(directory, mode));
+  const ratios = new Map([...servers.keys()].map((name) => [name, { ratios: [], times: [] }]));
+  for (const server of servers.values()) await measure(server, ECHOES);
+  for (let turn = 0; turn < Number(options.turns); turn++) {
+    const names = turn % 2 === 0 ? [...servers.keys()] : [...servers.keys()].reverse();
+    const times = new Map();
+    for (const name of names) times.set(name, await measure(servers.get(name), ECHOES));
+    for (const [name, time] of times) {
+      ratios.get(name).times.push(time);
+      ratios.get(name).ratios.push(time / times.get("unobserved"));
+    }
+  }
+  for (const [name, { ratios: all, times }] of ratios) {
+    const spread = `${Math.min(...all).toFixed(3)} to ${Math.max(...all).toFixed(3)}`;
+    console.log(`${name.padEnd(12)} ${median(times).toFixed(2)} µs per echo, ${median(all).toFixed(3)} of unobserved (${spread})`);
+  }
+  for (const { stop, clients } of servers.values()) {
+    for (const { socket } of clients) socket.destroy();
+    stop();
+  }
+}
+
+await (options.serve === undefined ? run() : serve(options.serve, options.mode));

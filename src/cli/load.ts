@@ -1,0 +1,196 @@
+// `roomcast load`: many clients, and what the server makes of them.
+import { accessSync, constants, existsSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import {
+  headersOf,
+  integerOf,
+  jsonOf,
+  lineOf,
+  namespaceOf,
+  numberOf,
+  onlyOne,
+  pathOf,
+  print,
+  printable,
+  progress,
+  readArgs,
+  shownUrl,
+  toJson,
+  transportOf,
+  urlOf,
+  ArgumentError,
+  valuesOf,
+  type Command,
+  type CommandIo,
+  type ExitCode,
+} from "./command";
+import { runLoad, type LoadOptions, type LoadReport, type Percentiles, type Script } from "./load-run";
+
+const HELP = `Usage: roomcast load URL [options]
+
+Connects many clients, lets each send an event at an even pace, and measures. Any Socket.IO server of version 3 or 4 will do. The path of URL
+is the namespace. The model is open: an event is sent when it is due, whatever became of earlier ones, and its time counts from then.
+
+Options:
+      --clients NUMBER     default 100
+      --ramp SECONDS       in which they connect; default 5
+      --duration SECONDS   from when all are connected, or have failed; default 20
+      --ask EVENT          the event that each client sends, with an acknowledgement, which is measured
+      --emit EVENT         the same without an acknowledgement
+      --data JSON          values of the event, one after another
+      --rate NUMBER        events of each client per second; default 1
+      --first LINE         an event that each client sends once connected, as in: join "tea"; may be repeated
+      --transport NAMES    websocket (default), polling, or both with a comma: the clients take turns
+      --script FILE        a module whose default export is called for each client once all are connected, see docs/cli.md
+      --max-p99 MS         ends with 1 when an acknowledgement takes longer at the 99th percentile
+      --auth JSON, --header "N: V", --path PATH, --insecure   as of roomcast tap
+      --timeout SECONDS    for connections and for the last answers; default 10
+      --report FILE        writes the report there, too: Markdown, or JSON where the name ends so
+      --json               prints JSON
+  -h, --help
+
+Examples:
+  npx roomcast load http://localhost:3000 --clients 500 --ask ping --rate 2
+  npx roomcast load https://chat.example.com/room --first 'join "tea"' --emit message --data '"hello"' --report load.md
+
+Exit codes: 0 all clients connected, stayed and got their answers, 1 not so, 2 wrong arguments.
+`;
+
+export const load: Command = { help: HELP, run };
+
+/** Above this, what is measured may be the lateness of this process. */
+const OWN_LAG_MS = 20;
+
+async function run(args: string[], io: CommandIo): Promise<ExitCode> {
+  const { values, positionals } = readArgs(args, {
+    clients: { type: "string", default: "100" },
+    ramp: { type: "string", default: "5" },
+    duration: { type: "string", default: "20" },
+    ask: { type: "string" },
+    emit: { type: "string" },
+    data: { type: "string", default: "" },
+    rate: { type: "string", default: "1" },
+    first: { type: "string", multiple: true, default: [] },
+    transport: { type: "string", default: "websocket" },
+    script: { type: "string" },
+    "max-p99": { type: "string" },
+    auth: { type: "string" },
+    header: { type: "string", multiple: true, default: [] },
+    path: { type: "string", default: "/socket.io/" },
+    timeout: { type: "string", default: "10" },
+    insecure: { type: "boolean", default: false },
+    report: { type: "string" },
+    json: { type: "boolean", default: false },
+  });
+  const url = urlOf("load", onlyOne("load", "URL", positionals));
+  if (values.ask !== undefined && values.emit !== undefined) throw new ArgumentError("load: expected --ask or --emit, met both");
+  const event = values.ask ?? values.emit;
+  const limitMs = values["max-p99"] === undefined ? null : numberOf("--max-p99", values["max-p99"], 0, 1e6);
+  if (limitMs !== null && values.ask === undefined && values.script === undefined)
+    throw new ArgumentError("--max-p99: expected --ask or --script, whose answers are measured");
+  if (values.report !== undefined) checkReport(values.report);
+  const options: LoadOptions = {
+    client: {
+      url,
+      path: pathOf(values.path),
+      namespace: namespaceOf("load", url),
+      auth: values.auth === undefined ? undefined : jsonOf("--auth", values.auth),
+      headers: headersOf(values.header),
+      insecure: values.insecure,
+      timeoutMs: numberOf("--timeout", values.timeout, 0.1, 3_600) * 1_000,
+    },
+    script: values.script === undefined ? null : await scriptOf(values.script, io),
+    transports: values.transport.split(",").map(transportOf),
+    clients: integerOf("--clients", values.clients, 1, 100_000),
+    rampMs: numberOf("--ramp", values.ramp, 0, 86_400) * 1_000,
+    durationMs: numberOf("--duration", values.duration, 0, 86_400) * 1_000,
+    message:
+      event === undefined
+        ? null
+        : {
+            data: [event, ...valuesOf(values.data, "--data")],
+            kind: values.ask === undefined ? "event" : "question",
+            perSecond: numberOf("--rate", values.rate, 0, 100_000),
+          },
+    first: values.first.map((text) => {
+      const { kind, data } = lineOf(text, "--first");
+      if (kind !== "event") throw new ArgumentError(`--first: expected an event without ? or !, met ${JSON.stringify(text)}`);
+      return data;
+    }),
+  };
+  let stopped = 0;
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.on(signal, () => {
+      if (++stopped > 1) process.exit(1);
+    });
+  const report = await runLoad(options, progress, () => stopped > 0);
+  progress("");
+  const asJson = toJson({ url: shownUrl(url), ...report }, 2);
+  const asMarkdown = markdownOf(url, values.transport, report);
+  print(values.json ? asJson : asMarkdown);
+  if (values.report !== undefined) writeFileSync(values.report, `${values.report.endsWith(".json") ? asJson : asMarkdown}\n`);
+  const isLate = limitMs !== null && (report.answerMs === null || report.answerMs.p99 > limitMs);
+  const isWell = report.connected === report.clients && Object.keys(report.errors).length === 0 && report.unanswered === 0;
+  return isWell && !isLate ? 0 : 1;
+}
+
+/** The run may take long: better said before. */
+function checkReport(file: string): void {
+  try {
+    accessSync(dirname(resolve(file)), constants.W_OK);
+  } catch {
+    throw new ArgumentError(`--report: expected a folder that can be written to, met ${JSON.stringify(dirname(resolve(file)))}`);
+  }
+}
+
+async function scriptOf(file: string, { load }: CommandIo): Promise<Script> {
+  const path = resolve(file);
+  if (!existsSync(path)) throw new ArgumentError(`--script: there is no file ${JSON.stringify(file)}`);
+  const script = (await load(pathToFileURL(path).href))["default"];
+  if (typeof script !== "function") throw new ArgumentError(`--script: expected a function as the default export, met ${typeof script}`);
+  return script as Script;
+}
+
+/** The report for people. */
+function markdownOf(url: URL, transports: string, report: LoadReport): string {
+  const { clients, connected, seconds, sent, answered, unanswered, received, connectMs, answerMs, errors, ownLagMs } = report;
+  const perSecond = (count: number): string => (seconds > 0 ? `${(count / seconds).toFixed(0)} per second` : "");
+  const lines = [
+    `# Load on ${shownUrl(url)}`,
+    "",
+    `${connected} of ${clients} clients connected over ${transports}; ${seconds.toFixed(1)} s measured.`,
+    "",
+    "| | Count | |",
+    "|---|---:|---|",
+    `| sent | ${sent} | ${perSecond(sent)} |`,
+    `| answered | ${answered} | ${perSecond(answered)} |`,
+    `| unanswered | ${unanswered} | |`,
+    `| received | ${received} | |`,
+  ];
+  const times = [rowOf("to connect", connectMs), rowOf("to an answer, from when the event was due", answerMs)].filter(
+    (row) => row !== null,
+  );
+  if (times.length > 0)
+    lines.push("", "| Milliseconds | p50 | p90 | p95 | p99 | p99.9 | max |", "|---|---:|---:|---:|---:|---:|---:|", ...times);
+  const kinds = Object.entries(errors);
+  if (kinds.length > 0)
+    lines.push(
+      "",
+      "| Error | Clients |",
+      "|---|---:|",
+      ...kinds.map(([kind, count]) => `| ${printable(kind).replaceAll("|", "\\|")} | ${count} |`),
+    );
+  if (ownLagMs > OWN_LAG_MS)
+    lines.push(
+      "",
+      `This process was late itself (${ownLagMs.toFixed(0)} ms at the 99th percentile): the times say little about the server.`,
+    );
+  return lines.join("\n");
+}
+
+function rowOf(name: string, percentiles: Percentiles | null): string | null {
+  if (percentiles === null) return null;
+  const { p50, p90, p95, p99, p999, max } = percentiles;
+  return `| ${name} | ${[p50, p90, p95, p99, p999, max].map((value) => value.toFixed(1)).join(" | ")} |`;
+}
