@@ -1,6 +1,6 @@
 /**
  * Test reporter: prints each failure in full when it happens, then one line per test file; with `ROOMCAST_TEST_VERBOSE=1` all that tests say, too.
- * Writes the counts of leaf tests, and the titles of those that failed, to the file named by `ROOMCAST_TEST_COUNTS`.
+ * Writes the counts of leaf tests, and the titles of those that failed with their reasons, to the file named by `ROOMCAST_TEST_COUNTS`.
  */
 import { writeFileSync } from "node:fs";
 import { relative, resolve } from "node:path";
@@ -32,7 +32,7 @@ export default async function* report(source) {
     own[outcome] += 1;
     own.ms += data.details.duration_ms;
     files.set(file, own);
-    if (outcome === "failed") counts.failures.push(`${place(file, data.line)} ${title}`);
+    if (outcome === "failed") counts.failures.push(`${place(file, data.line)} ${title}: ${firstLine(textOf(data.details.error))}`);
     saveCounts(counts);
 
     if (outcome === "failed") {
@@ -79,6 +79,10 @@ function describe(error) {
 function textOf(error) {
   const cause = error?.cause ?? error;
   return cause instanceof Error ? (cause.stack ?? cause.message) : typeof cause === "string" ? cause : inspect(cause);
+}
+
+function firstLine(text) {
+  return text.split("\n", 1)[0].slice(0, 300);
 }
 
 function place(file, line) {

@@ -6,7 +6,7 @@ import { LimitError, UsageError } from "../errors";
 export interface LimitOptions {
   /**
    * Bytes that may wait for one connection: queued, or written and not yet taken by the system; each packet counts 320 bytes more. Default
-   * 134217728 (128 MiB). Over it a client that has read nothing for 5 seconds is closed; over four times the limit any client: `transport error`.
+   * 134217728 (128 MiB). Over it a client that has read nothing for 5 seconds is closed; over twice the limit any client: `transport error`.
    */
   bufferedBytes?: number | false;
   /** Packets that may wait for one connection. Default 250000; over it as with `bufferedBytes`. */
@@ -152,7 +152,7 @@ export const PACKET_OVERHEAD_BYTES = 320;
 export const READING_WINDOW_MS = 5_000;
 
 /** Factor on the limits for a client that reads (ROB-441): a burst is queued at once and takes time to leave. */
-export const BURST_FACTOR = 4;
+export const BURST_FACTOR = 2;
 
 const DEFAULTS = {
   bufferedBytes: 128 * 1024 * 1024,

@@ -1,5 +1,6 @@
 // Outgoing packets, and their encoding as WebSocket frames.
 import { codeOf, type EnginePacketType } from "../protocol/engine-packet";
+import { detachBytes } from "../support/detach";
 import type { Readiness } from "./readiness";
 
 /** Called once, when the system has taken the packet; gets the transport (ENG-137). */
@@ -51,8 +52,6 @@ export interface CompressedFrame {
  */
 export class Prepared {
   readonly type: EnginePacketType | "raw";
-  /** The payload; undefined if there is none, and until it has been read from a Blob. */
-  data: string | Buffer | undefined;
   readonly compress: boolean;
   /** True when several connections get this packet: its frame is kept. */
   readonly shared: boolean;
@@ -63,29 +62,47 @@ export class Prepared {
   reading: Readiness | null;
   /** Its compressed frames, which are kept if the packet is shared or large. */
   compressed: CompressedFrame | null;
+  private content: string | Buffer | undefined;
+  /** UTF-16 code units of a text that only the frame or the payload holds, while the packet waits; else -1. */
+  private textLength: number;
   private frame: Buffer | null;
   private payload: Buffer | null;
-  /** While a shared packet waits: the number of outboxes, and the total that its bytes count in. */
-  private waiting: { queues: number; readonly total: { bytes: number } } | null;
+  /** In how many outboxes the shared packet waits. */
+  private queues: number;
 
   /** @param type  "raw": the data travel as they are, without the character of a type */
   constructor(type: EnginePacketType | "raw", data?: string | Buffer, settings: PacketSettings = COMPRESSIBLE) {
     this.type = type;
-    this.data = data;
     this.compress = settings.compress !== false;
     this.shared = settings.shared === true;
     this.options = settings.options ?? null;
     this.callback = settings.callback ?? null;
     this.reading = null;
     this.compressed = null;
+    this.content = data;
+    this.textLength = -1;
     this.frame = null;
     this.payload = null;
-    this.waiting = null;
+    this.queues = 0;
+  }
+
+  /** The payload; undefined if there is none, and until it has been read from a Blob. */
+  get data(): string | Buffer | undefined {
+    return this.textLength < 0 ? this.content : this.keptText();
+  }
+
+  set data(data: string | Buffer | undefined) {
+    this.content = data;
+  }
+
+  get isBinary(): boolean {
+    return typeof this.content === "object";
   }
 
   /** Size for the limits: bytes of a Buffer, UTF-16 code units of a text, and one for the type (ROB-120). */
   get size(): number {
-    return this.data === undefined ? 1 : this.data.length + 1;
+    if (this.textLength >= 0) return this.textLength + 1;
+    return this.content === undefined ? 1 : this.content.length + 1;
   }
 
   /** Whether compressing it takes so long that it is done outside of the main thread (ROB-615). */
@@ -100,29 +117,26 @@ export class Prepared {
     return entry ?? undefined;
   }
 
-  /** The shared packet waits in one more outbox; for the first one its bytes are added to `total` (ROB-122). */
+  /** The shared packet waits in one more outbox; with the first one its bytes are added to `total` (ROB-122). */
   addWaiter(total: { bytes: number }): void {
-    if (this.waiting === null) {
-      this.waiting = { queues: 0, total };
-      total.bytes += this.size;
-    }
-    this.waiting.queues++;
+    if (this.queues++ > 0) return;
+    total.bytes += this.size;
+    this.holdOnce();
   }
 
   /** Counterpart of `addWaiter`. */
-  removeWaiter(): void {
-    const { waiting } = this;
-    if (waiting === null || --waiting.queues > 0) return;
-    waiting.total.bytes -= this.size;
-    this.waiting = null;
+  removeWaiter(total: { bytes: number }): void {
+    if (--this.queues === 0) total.bytes -= this.size;
   }
 
   /** The packet as one unmasked, final WebSocket frame (RFC 6455, section 5.2). */
   toFrame(): Buffer {
     if (this.frame !== null) return this.frame;
     const frame = this.givenFrame() ?? frameOf(this.data, this.typeCode);
-    if (this.shared) this.frame = frame;
-    return frame;
+    if (!this.shared) return frame;
+    this.frame = frame;
+    if (this.queues > 0) this.holdOnce();
+    return this.frame;
   }
 
   /** The packet as a WebSocket message: text or binary. */
@@ -137,8 +151,30 @@ export class Prepared {
     if (this.payload === null) {
       const message = this.toMessage();
       this.payload = typeof message === "string" ? Buffer.from(message) : message;
+      if (this.queues > 0) this.holdOnce();
     }
     return this.payload;
+  }
+
+  /** What waits holds its payload once, in the bytes that other connections got, and no more memory than these take (ROB-985). */
+  private holdOnce(): void {
+    const { content, options } = this;
+    if (options?.wsPreEncodedFrame !== undefined) return; // it isn't ours
+    if (this.frame !== null) this.frame = detachBytes(this.frame);
+    if (typeof content === "string") {
+      if ((this.frame ?? this.payload) === null) return;
+      this.textLength = content.length;
+      this.content = undefined;
+    } else if (content !== undefined && this.frame !== null) {
+      this.content = this.frame.subarray(this.frame.length - content.length);
+    }
+  }
+
+  /** The text from the bytes of the frame or the payload; few ask, so it is not kept. */
+  private keptText(): string {
+    const { frame } = this;
+    if (frame === null) return this.payload!.toString("utf8", this.typeCode.length);
+    return frame.toString("utf8", headerBytes(frame) + this.typeCode.length);
   }
 
   /** The character of the packet's type (EIO-10); empty for `raw`. */
@@ -197,6 +233,12 @@ export function allocateFrame(opcodeByte: number, length: number): { frame: Buff
   }
   frame[0] = opcodeByte;
   return { frame, offset };
+}
+
+/** Length of the header of a frame without a mask. */
+function headerBytes(frame: Buffer): number {
+  const length = frame[1];
+  return length <= SHORT_LENGTH_MAX ? 2 : length === 126 ? 4 : 10;
 }
 
 const TEXT_FINAL = 0x81;

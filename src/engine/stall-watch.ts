@@ -54,7 +54,7 @@ const INPUT_OVERHEAD_BYTES = 256;
 /**
  * Watches a session whose packets don't leave as fast as they come. It ends the session
  *
- * - above `limits.bufferedBytes` or `limits.bufferedPackets`, when the peer has taken nothing for five seconds (ROB-440); above four times
+ * - above `limits.bufferedBytes` or `limits.bufferedPackets`, when the peer has taken nothing for five seconds (ROB-440); above twice
  *   the limit at once (ROB-441);
  * - when the peer has taken nothing for `limits.stalledAfterMs` while more than `limits.stalledBytes` wait; or, while the session is
  *   closing, nothing for `CLOSE_WAIT_MS` (ROB-161).

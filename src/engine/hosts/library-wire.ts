@@ -82,7 +82,7 @@ export class LibraryWire implements Wire, BoundWebSocket {
     if (!this.isOpen) return;
     if (this.compressionThreshold === null) return this.ws.send(packet.toMessage(), onSent);
     const compress = packet.compress && size >= this.compressionThreshold;
-    this.ws.send(packet.toPayload(), { compress, binary: typeof packet.data === "object" }, onSent);
+    this.ws.send(packet.toPayload(), { compress, binary: packet.isBinary }, onSent);
   }
 
   close(onClosed: () => void, status: CloseStatus | null): void {

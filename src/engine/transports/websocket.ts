@@ -95,7 +95,7 @@ export class WebSocketTransport extends Transport implements WireListener {
 
   /** What has an encoding of its own is another packet when it is written, and is sent plain if it is large. */
   override preparationOf(packet: Prepared): Readiness | null {
-    if (!this.compresses || (this.hasOwnEncoding && typeof packet.data === "object")) return null;
+    if (!this.compresses || (this.hasOwnEncoding && packet.isBinary)) return null;
     return this.wire.preparationOf!(packet);
   }
 

@@ -258,7 +258,7 @@ export class Agreement implements FrameCompressor, Inflater {
   private toFrame(packet: Prepared, payload: Buffer, deflated: Buffer): Buffer | null {
     const length = deflated.length - TAIL.length;
     if (length >= payload.length) return null;
-    const { frame, offset } = allocateFrame(typeof packet.data === "string" ? RSV1_TEXT : RSV1_BINARY, length);
+    const { frame, offset } = allocateFrame(packet.isBinary ? RSV1_BINARY : RSV1_TEXT, length);
     deflated.copy(frame, offset, 0, length);
     return frame;
   }

@@ -291,8 +291,9 @@ const SHORT_HEADERS = Array.from({ length: 126 }, (_, length) => String.fromChar
  * Hot: echo with ack, 8 in flight. The plain way is `packet.toFrame()`, a Buffer, which costs more.
  */
 function asciiFrame(packet: Prepared): string | null {
-  const data = packet.data;
-  if (packet.shared || typeof data !== "string") return null;
+  if (packet.shared) return null;
+  const { data } = packet;
+  if (typeof data !== "string") return null;
   const code = packet.typeCode;
   const length = data.length + code.length;
   if (length > ASCII_FRAME_MAX_LENGTH || Buffer.byteLength(data) !== data.length || packet.options?.wsPreEncodedFrame !== undefined)

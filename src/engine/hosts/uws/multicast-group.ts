@@ -115,7 +115,7 @@ export class UwsMulticastGroup implements MulticastGroup, Deferred {
   private publish(packet: Prepared): void {
     const { app, compressFrom } = this.settings;
     const isCompressed = compressFrom !== null && packet.compress && packet.size >= compressFrom;
-    app.publish(this.topic, packet.toPayload(), typeof packet.data === "object", isCompressed);
+    app.publish(this.topic, packet.toPayload(), packet.isBinary, isCompressed);
   }
 
   runDeferred(): void {}

@@ -242,8 +242,7 @@ export class UwsWire implements Wire, Deferred, MulticastWire {
     const payload = packet.toPayload();
     const { compressFrom } = this.settings;
     this.handedBytes += payload.length;
-    const isBinary = typeof packet.data === "object";
-    return this.ws.send(payload, isBinary, compressFrom !== null && packet.compress && packet.size >= compressFrom) !== BACKPRESSURE;
+    return this.ws.send(payload, packet.isBinary, compressFrom !== null && packet.compress && packet.size >= compressFrom) !== BACKPRESSURE;
   }
 }
 
