@@ -3,6 +3,7 @@
  * `node bench/carry.mjs [--seconds 3] [--rounds 2]`: µs of CPU of both workers, owner and carrier in turns, and the ratio.
  */
 import { fork } from "node:child_process";
+import cluster from "node:cluster";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { Agent, createServer, request } from "node:http";
@@ -14,6 +15,7 @@ import { fileURLToPath } from "node:url";
 
 const require = createRequire(import.meta.url);
 const SESSIONS = 20;
+const program = fileURLToPath(import.meta.url);
 
 if (process.argv[2] === "worker") runWorker(process.argv[3]);
 else await main();
@@ -24,51 +26,91 @@ async function runWorker(directory) {
   const httpServer = createServer();
   const io = new Server(httpServer, { adapter: createAdapter({ directory, carrySessions: true }), pingInterval: 600_000 });
   io.on("connection", (socket) => socket.on("e", (value) => socket.emit("e", value)));
-  httpServer.listen(0, "127.0.0.1");
+  httpServer.listen({ port: 0, host: "127.0.0.1", exclusive: true });
   await once(httpServer, "listening");
   process.send(httpServer.address().port);
-  process.on("message", async (message) => process.send(message === "nodes" ? (await io.nodes()).length : process.cpuUsage()));
+  process.on("message", async (message) => {
+    if (message === "nodes") process.send((await io.nodes()).length);
+    else if (message === "cpu") process.send(process.cpuUsage());
+  });
 }
 
 async function main() {
   const { values } = parseArgs({ options: { seconds: { type: "string", default: "3" }, rounds: { type: "string", default: "2" } } });
   const [ms, rounds] = [Number(values.seconds) * 1000, Number(values.rounds)];
-  const directory = mkdtempSync(join(tmpdir(), "rc-"));
-  const workers = [];
+  await compare(startProcesses, rounds, {
+    "polling pair (POST, GET)": (owner, port) => pairs(owner, port, ms),
+    "upgraded echo, of processes without a primary, carried over the link": (owner, port) => echoes(owner, port, ms),
+  });
+  await compare(startClusterWorkers, rounds, {
+    "upgraded echo, of workers of node:cluster, handed over": (owner, port) => echoes(owner, port, ms),
+  });
+}
+
+/** @param start  gives `{ workers, stop() }`, each worker with `child` and `port` */
+async function compare(start, rounds, runs) {
+  const { workers, stop } = await start();
   try {
-    for (let i = 0; i < 2; i++) {
-      const child = fork(fileURLToPath(import.meta.url), ["worker", directory]);
-      workers.push({ child, port: (await once(child, "message"))[0] });
-    }
     while ((await ask(workers[0], "nodes")) < 2);
     const [owner, carrier] = workers.map(({ port }) => port);
-    const runs = {
-      "polling pair (POST, GET)": (port) => pairs(owner, port, ms),
-      "upgraded echo": (port) => echoes(owner, port, ms),
-    };
     for (const [name, run] of Object.entries(runs)) {
       const costs = { owner: [], carrier: [] };
-      await measure(workers, () => run(owner));
+      await measure(workers, () => run(owner, owner));
       for (let i = 0; i < rounds; i++) {
-        costs.owner.push(await measure(workers, () => run(owner)));
-        costs.carrier.push(await measure(workers, () => run(carrier)));
+        costs.owner.push(await measure(workers, () => run(owner, owner)));
+        costs.carrier.push(await measure(workers, () => run(owner, carrier)));
       }
       const [one, other] = [mean(costs.owner), mean(costs.carrier)];
       console.log(`${name}: ${one.toFixed(0)} µs at the owner, ${other.toFixed(0)} at another worker: ${(other / one).toFixed(2)}`);
     }
   } finally {
-    for (const { child } of workers) child.kill();
-    rmSync(directory, { recursive: true, force: true });
+    stop();
   }
+}
+
+async function startProcesses() {
+  const directory = mkdtempSync(join(tmpdir(), "rc-"));
+  const children = [0, 1].map(() => fork(program, ["worker", directory]));
+  const workers = await Promise.all(children.map(withPort));
+  const stop = () => {
+    for (const child of children) child.kill();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { workers, stop };
+}
+
+async function startClusterWorkers() {
+  const { setupPrimary } = require("../dist/public/cluster.js");
+  cluster.setupPrimary({ exec: program, args: ["worker"] });
+  setupPrimary();
+  const children = [0, 1].map(() => cluster.fork());
+  const workers = await Promise.all(children.map(withPort));
+  return { workers, stop: () => children.forEach((child) => child.kill("SIGKILL")) };
+}
+
+/** Messages that are numbers or objects without a name are the worker's answers; others are for the adapter. */
+async function withPort(child) {
+  return { child, port: await answerOf(child) };
+}
+
+function answerOf(child) {
+  return new Promise((resolve) => {
+    child.on("message", function onMessage(message) {
+      if (message?.roomcast !== undefined) return;
+      child.off("message", onMessage);
+      resolve(message);
+    });
+  });
 }
 
 function mean(values) {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-async function ask({ child }, message) {
+function ask({ child }, message) {
+  const answer = answerOf(child);
   child.send(message);
-  return (await once(child, "message"))[0];
+  return answer;
 }
 
 async function measure(workers, run) {

@@ -32,7 +32,7 @@ export default async function* report(source) {
     own[outcome] += 1;
     own.ms += data.details.duration_ms;
     files.set(file, own);
-    if (outcome === "failed") counts.failures.push(`${place(file, data.line)} ${title}: ${firstLine(textOf(data.details.error))}`);
+    if (outcome === "failed") counts.failures.push(`${place(file, data.line)} ${title}: ${onOneLine(textOf(data.details.error))}`);
     saveCounts(counts);
 
     if (outcome === "failed") {
@@ -81,8 +81,8 @@ function textOf(error) {
   return cause instanceof Error ? (cause.stack ?? cause.message) : typeof cause === "string" ? cause : inspect(cause);
 }
 
-function firstLine(text) {
-  return text.split("\n", 1)[0].slice(0, 300);
+function onOneLine(text) {
+  return text.replaceAll(/\s+/g, " ").slice(0, 300);
 }
 
 function place(file, line) {

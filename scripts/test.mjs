@@ -27,6 +27,7 @@ const slow = {
   "acceptance/recovery-run": "50,000 messages while networks fail",
   "api/carried-endings": "drains servers behind a proxy",
   "api/drained": "megabytes to slow readers",
+  "api/handed-over": "starts worker processes",
   "api/hygiene": "random programs, some of them with two servers",
   "api/early-return": "waits for real time-outs",
   "api/slow-readers": "megabytes to slow readers",

@@ -1,4 +1,5 @@
 // The connection of a server to the other nodes, shared by the adapters of all its namespaces.
+import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import createDebug from "debug";
 import { UsageError } from "../errors";
@@ -34,7 +35,7 @@ export interface LinkOptions extends PresenceOptions {
 
 /** The members of a server that the hub reads. */
 interface HubServer {
-  readonly engine?: BaseServer;
+  readonly engine?: BaseServer & { takeConnection?(socket: Socket): boolean };
   readonly _attached?: { carry(foreign: ForeignSessions): void; endCarry(foreign: ForeignSessions): void };
   readonly _warnings?: { warn(code: string, text: string, cause?: unknown): void; advise(code: string, text: string): void };
 }
@@ -128,6 +129,7 @@ export class LinkHub {
       send: (to, bytes) => link.sendDirect!(to, bytes),
       ownerOf: (tag) => this.presence.ownerOf(tag),
       meeting: () => this.meeting,
+      handOver: (to, request, socket, head) => link.handOver?.(to, request, socket, head) === true,
       engine: () => server.engine,
     });
     server._attached.carry(carry.sessions);
@@ -136,6 +138,10 @@ export class LinkHub {
 
   private onDirect(bytes: Buffer): void {
     if (this.carry?.onBytes(bytes) === false) this.health.counters.malformed++;
+  }
+
+  private onConnection(socket: Socket): void {
+    if (this.server.engine?.takeConnection?.(socket) !== true) socket.destroy(); // the client goes on with polling
   }
 
   private async open(): Promise<void> {
@@ -148,6 +154,7 @@ export class LinkHub {
           onDown: (reason) => this.health.degrade(reason),
           onProblem: (text, cause) => this.server._warnings?.warn("ROOMCAST_CLUSTER_LINK", `${this.link.name}: ${text}`, cause),
           onGone: (uid) => this.presence.forget(uid),
+          onConnection: this.carry === null ? null : (socket) => this.onConnection(socket),
           onLost: (messages) => void (this.health.counters.lost += messages),
           onMalformed: (reason) => {
             this.health.counters.malformed++;

@@ -1,4 +1,7 @@
 // The interfaces between the adapter of a backend (`linked-adapter.ts`) and the backend itself, each in a folder of its own.
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { PrivateSessionId, RestorableSession, Room, SessionToPersist } from "../server/adapter/contract";
 import type { ClusterMessage, ClusterResponse, Offset, ServerId } from "./messages";
 
@@ -26,6 +29,8 @@ export interface LinkListener {
   onProblem(text: string, cause: unknown): void;
   /** Another node is gone, as the link knows at once: its heartbeats are not waited for. */
   onGone(uid: ServerId): void;
+  /** A connection that another node has handed over, whose upgrade request has still to be read. Missing or null if sessions are not carried. */
+  readonly onConnection?: ((socket: Socket) => void) | null;
   /** Messages were dropped after `publish` had resolved, as another node reads too slowly. */
   onLost(messages: number): void;
 }
@@ -59,6 +64,12 @@ export interface Link {
    * For carrying sessions (`carry/`); missing where a backend can't.
    */
   sendDirect?(to: ServerId, bytes: Buffer): Promise<unknown>;
+  /**
+   * Gives the connection of an upgrade request to another node, where `onConnection` is called. False if the connection stays here: its messages
+   * are carried over the link then. For nodes on one machine.
+   * @param head  the bytes behind the request
+   */
+  handOver?(to: ServerId, request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
   /** The ids of the other nodes that are there, where a backend can tell. Called while this node starts. */
   others?(): Promise<readonly ServerId[]>;
   /** Subscribes to everything again: the node has found out that it hears nothing. */

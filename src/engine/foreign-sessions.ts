@@ -1,7 +1,8 @@
 // The interface of an engine to the other processes that serve the same clients. Implemented in `cluster/carry/`.
+import type { Duplex } from "node:stream";
 import { generateId } from "../support/ids";
 import { ignore } from "../support/ignore";
-import type { BodyLimits, Exchange } from "./host";
+import type { BodyLimits, EngineRequest, Exchange } from "./host";
 import type { Wire } from "./transports/websocket";
 
 /**
@@ -19,6 +20,11 @@ export interface ForeignSessions {
   isForeign(sid: string): boolean;
   /** A polling request of a foreign session. */
   takeRequest(exchange: Exchange, limits: BodyLimits): void;
+  /**
+   * The request with which a foreign session upgrades, before anything is answered. True if its connection was given to the other process.
+   * @param head  the bytes behind the request
+   */
+  takeUpgrade(request: EngineRequest, socket: Duplex, head: Buffer): boolean;
   /** The WebSocket with which a foreign session upgrades; its handshake is done. */
   takeWebSocket(query: Readonly<Record<string, string>>, wire: Wire): void;
   /** The WebSockets that are here, of foreign sessions. */
@@ -39,6 +45,7 @@ export const NOT_CARRIED: ForeignSessions = {
   hint: "This server does not have the session. Behind a load balancer: enable sticky sessions there, or carrySessions of the adapter",
   isForeign: () => false,
   takeRequest: ignore,
+  takeUpgrade: () => false,
   takeWebSocket: ignore,
   webSockets: () => [],
 };

@@ -55,6 +55,22 @@ function areTablesAsKnown(): boolean {
 }
 
 /*
+ * Entry: connections that are handed to another process
+ * Members: _handle, readStop
+ * Used for: upgrades at another worker than that of the session. After `process.send(message, socket)` Node.js goes on reading until the other
+ *   process has the connection, and drops what it reads (ROB-986).
+ * Probe: the handle has the method, which gives 0.
+ * Fallback: the connection stays, and its messages are carried (`handover.ts`).
+ * Node majors: 20, 22, 24, 26
+ */
+
+/** Stops reading from a connection, so that another process reads what arrives. @returns false if that isn't known to work */
+export function stopReading(net: Socket): boolean {
+  const handle = (net as Internals)._handle as { readStop?(): number } | null;
+  return isTested && typeof handle?.readStop === "function" && handle.readStop() === 0;
+}
+
+/*
  * Entry: writes below the stream of a socket
  * Members: _handle, writeBuffer, writeLatin1String, writeQueueSize, oncomplete, getAsyncId
  * Used for: the writes of WebSockets over plain TCP, without the state machine of a stream. Scenario "200 rooms of 5": 1.13 times.

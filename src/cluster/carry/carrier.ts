@@ -1,10 +1,12 @@
 // Carries requests and WebSockets of clients to the processes that have their sessions. The other half is `owner.ts`.
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
 import createDebug from "debug";
 import { generateId } from "../../support/ids";
 import { quoted } from "../../support/log-text";
 import { refuseBody } from "../../engine/body-refusal";
 import type { ForeignSessions, ForeignWebSocket } from "../../engine/foreign-sessions";
-import type { BodyLimits, Exchange, ResponseHeaders, WireListener } from "../../engine/host";
+import type { BodyLimits, EngineRequest, Exchange, ResponseHeaders, WireListener } from "../../engine/host";
 import { costOf } from "../../engine/hosts/carried/wire";
 import { Prepared } from "../../engine/prepared";
 import type { Wire } from "../../engine/transports/websocket";
@@ -33,6 +35,8 @@ export interface CarrierPort {
   tag(): string;
   /** Resolves when this process and the others know each other; null afterwards. */
   meeting(): Promise<void> | null;
+  /** Gives the connection of an upgrade request to another process of this machine; false if it stays here. */
+  handOver(to: ServerId, request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
 }
 
 /** A request or WebSocket that is at its owner. */
@@ -117,6 +121,13 @@ export class Carrier implements ForeignSessions {
     };
     void this.send(owner, "request", id, body, head);
     if (this.onIdle !== null) carried.leave();
+  }
+
+  takeUpgrade(request: EngineRequest, socket: Duplex, head: Buffer): boolean {
+    const { sid } = request._query;
+    if (sid === undefined || !this.isForeign(sid)) return false;
+    const owner = this.port.ownerOf(sid.slice(0, TAG_LENGTH));
+    return owner !== undefined && this.port.handOver(owner, request, socket, head);
   }
 
   takeWebSocket(query: Readonly<Record<string, string>>, wire: Wire): void {

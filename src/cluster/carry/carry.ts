@@ -1,4 +1,6 @@
 // Sessions without sticky sessions: this process as the carrier and as the owner of what other processes carry.
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { generateId } from "../../support/ids";
 import type { BaseServer } from "../../engine/engine";
@@ -20,6 +22,8 @@ export interface CarryPort {
   ownerOf(tag: string): ServerId | undefined;
   /** Resolves when this node and the others know each other; null afterwards. */
   meeting(): Promise<void> | null;
+  /** Gives the connection of an upgrade request to one node; false if it stays here. */
+  handOver(to: ServerId, request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
   /** The engine of this process, once there is one. */
   engine(): BaseServer | undefined;
 }
@@ -31,11 +35,12 @@ export class Carry {
   private readonly carrier: Carrier;
   private readonly owner: Owner;
 
-  constructor({ uid, send, ownerOf, meeting, engine }: CarryPort) {
+  constructor({ uid, send, ownerOf, meeting, handOver, engine }: CarryPort) {
     this.carrier = new Carrier({
       tag: () => this.tag,
       ownerOf,
       meeting,
+      handOver,
       send: (to, type, id, payload, head) => send(to, encodeCarryFrame({ type, to: "owner", sender: uid, id }, payload, head)),
     });
     this.owner = new Owner(

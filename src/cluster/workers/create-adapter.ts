@@ -6,6 +6,7 @@ import type { LinkOptions } from "../link-hub";
 import { type LinkedAdapter, linkedAdapter } from "../linked-adapter";
 import { checkLinkOptions } from "../option-checks";
 import { directoryFor, makeDirectory } from "./directory";
+import { relayHandovers } from "./handover";
 import { IpcAdapter, relayIpc } from "./ipc-adapter";
 import { WorkersLink } from "./workers-link";
 
@@ -62,7 +63,7 @@ export function createAdapter(options: WorkersAdapterOptions = {}): (nsp: any) =
 
 /**
  * Prepares the primary, or the main thread, for workers with `createAdapter()`: makes the directory of their sockets, and passes on the messages of
- * workers with `protocol: "ipc"` and of those of `@socket.io/cluster-adapter`. Call it before the workers are started; a second call changes nothing.
+ * workers with `protocol: "ipc"` and of those of `@socket.io/cluster-adapter`; and passes connections on between workers with `carrySessions`. Call it before the workers are started; a second call changes nothing.
  * @throws UsageError RC_ERR_ARGUMENT in a worker; RC_ERR_OPTION if the path of the directory for temporary files is too long
  * @example
  * import cluster from "node:cluster";
@@ -75,7 +76,9 @@ export function createAdapter(options: WorkersAdapterOptions = {}): (nsp: any) =
  */
 export function setupPrimary(): void {
   if (cluster.isWorker) throw new UsageError("RC_ERR_ARGUMENT", "setupPrimary: expected to be called in the primary, met a worker");
-  if (makeDirectory()) relayIpc();
+  if (!makeDirectory()) return;
+  relayIpc();
+  relayHandovers();
 }
 
 function check(options: unknown): void {

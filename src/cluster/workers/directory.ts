@@ -61,6 +61,11 @@ export function idsInDirectory(): string[] {
   return directory === undefined ? [] : readdirSync(directory).filter((name) => WORKER_ID.test(name));
 }
 
+/** Whether the directory is the one of the primary of this worker, which hands connections over. */
+export function isOfPrimary(directory: string | null): boolean {
+  return cluster.isWorker && isMainThread && directory !== null && directory === process.env[VARIABLE];
+}
+
 /** The worker exits. Its primary would remove the directory, unless it was killed; the last worker does so then. */
 export function leaveDirectory(directory: string): void {
   if (directory !== process.env[VARIABLE] || !cluster.isWorker || process.connected) return;

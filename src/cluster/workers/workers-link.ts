@@ -1,11 +1,14 @@
 // The link between the workers of one machine, over unix sockets.
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
 import { atTickEnd, type Deferred } from "../../engine/turn";
 import type { Room } from "../../server/adapter/contract";
 import { SOCKET_ID } from "../../server/adapter/room-index";
 import type { Channel, Link, LinkListener, Receipt, Receiver } from "../link";
 import { type ClusterMessage, type ClusterResponse, MessageType, type ServerId } from "../messages";
-import { leaveDirectory } from "./directory";
+import { isOfPrimary, leaveDirectory } from "./directory";
 import { BodyReader, type Content, encodeFrame, encodeMessage, encodeResponse, FRAME_BYTES_MAX, FrameKind } from "./frames";
+import { Handover } from "./handover";
 import { bitOf, hashOf, OwnInterest } from "./interest";
 import { Mesh } from "./mesh";
 
@@ -17,6 +20,7 @@ export class WorkersLink implements Link, Deferred {
   readonly hasEcho = false;
   isDeferred = false;
   mesh: Mesh | null = null;
+  private handover: Handover | null = null;
   private readonly directory: string | null;
   private readonly maxQueuedBytes: number;
   private readonly channels = new Map<string, WorkersChannel>();
@@ -42,6 +46,8 @@ export class WorkersLink implements Link, Deferred {
       onSlow: (isSlow) => (isSlow ? listener.onDown("another worker reads too slowly: messages to it are dropped") : listener.onUp()),
     });
     process.on("exit", this.onExit);
+    const { onConnection } = listener;
+    if (onConnection && isOfPrimary(this.directory)) this.handover = new Handover(uid, onConnection);
     await this.mesh.open();
   }
 
@@ -63,6 +69,10 @@ export class WorkersLink implements Link, Deferred {
   sendDirect(to: ServerId, bytes: Buffer): Promise<unknown> {
     if (bytes.length >= FRAME_BYTES_MAX) return Promise.reject(new RangeError(`${bytes.length} bytes are too many for a frame`));
     return this.sendTo(to, encodeFrame(FrameKind.Direct, bytes));
+  }
+
+  handOver(to: ServerId, request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+    return this.handover?.give(to, request, socket, head) === true;
   }
 
   /** Rejects if the worker is gone, or reads too slowly. */
@@ -114,6 +124,7 @@ export class WorkersLink implements Link, Deferred {
 
   async close(): Promise<void> {
     process.off("exit", this.onExit);
+    this.handover?.close();
     await this.mesh?.close();
   }
 }

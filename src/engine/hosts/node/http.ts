@@ -145,6 +145,7 @@ export class Server extends BaseServer {
   handleUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
     const request = prepareRequest(req);
     socket.on("error", ignore); // before anything else: the peer may reset the connection at any time (ENG-48)
+    if (this.foreign?.takeUpgrade(request, socket, head) === true) return;
     const proceed = (error: unknown): void => {
       if (error) return this.refuseUpgrade(request, socket, refusalOfMiddleware(error));
       const found = this.verify(request, true);
@@ -160,6 +161,11 @@ export class Server extends BaseServer {
     (request as { [kResponse]?: UpgradeResponse })[kResponse] = response;
     (request as { res: unknown }).res = response;
     this.runMiddlewares(request, response, proceed);
+  }
+
+  /** Takes a connection that another process has accepted; false if there is no HTTP server for it. @internal */
+  takeConnection(socket: NetSocket): boolean {
+    return this.attachedTo?.emit("connection", socket) === true;
   }
 
   protected cleanup(): void {
