@@ -9,7 +9,18 @@ import type { RedisBus } from "../redis/bus";
 import type { Handler } from "../redis/subscriptions";
 import { isRecoverable, Replay } from "../replay";
 import { takeResponse } from "../take-response";
-import { decodeMessage, encodeMessage, fromFields, isAfter, isEntryId, isEphemeral, streamOf, toFields } from "./codec";
+import {
+  appendCommand,
+  decodeMessage,
+  encodeMessage,
+  fromFields,
+  isAfter,
+  isEntryId,
+  isEphemeral,
+  requestsOf,
+  streamOf,
+  toFields,
+} from "./codec";
 import { type Missed, StreamsLog } from "./log";
 import type { StreamReader } from "./reader";
 import type { StreamsLink } from "./streams-link";
@@ -52,7 +63,7 @@ export class StreamsChannel implements Channel {
     this.receiver = receiver;
     this.onMalformed = onMalformed;
     this.log = new StreamsLog(bus, streamOf(receiver.namespace, options.streamName, options.streamCount), options.sessionKeyPrefix);
-    this.requests = `${options.channelPrefix}#${receiver.namespace}#`;
+    this.requests = requestsOf(options.channelPrefix, receiver.namespace);
     this.responses = `${this.requests}${receiver.uid}#`;
     this.echoes = new Echoes({ heardAt: () => this.reader()?.heardAt ?? 0, onPacket: (packet) => this.replay.onPacket(packet) });
     bus.subscriptions.add(kind, this.requests, this.onRequest);
@@ -126,7 +137,7 @@ export class StreamsChannel implements Channel {
 
   private add(fields: string[]): Promise<unknown> {
     const { stream } = this.log;
-    return this.bus.command(stream, ["XADD", stream, "MAXLEN", "~", String(this.link.options.maxLen), "*", ...fields]);
+    return this.bus.command(stream, appendCommand(stream, this.link.options.maxLen, fields));
   }
 
   // Recovery

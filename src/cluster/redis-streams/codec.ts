@@ -37,6 +37,16 @@ export function toFields({ uid, nsp, type, data }: ClusterMessage, onlyPlaintext
   return [...fields, "data", isBinary ? encodePlainMsgpack(data).toString("base64") : JSON.stringify(data)];
 }
 
+/** The command that appends an entry. */
+export function appendCommand(stream: string, maxLen: number, fields: readonly string[]): string[] {
+  return ["XADD", stream, "MAXLEN", "~", String(maxLen), "*", ...fields];
+}
+
+/** The channel of the requests of a namespace, to which all its nodes are subscribed. */
+export function requestsOf(channelPrefix: string, namespace: string): string {
+  return `${channelPrefix}#${namespace}#`;
+}
+
 /** The message of an entry. @throws on anything malformed */
 export function fromFields(fields: ReadonlyMap<string, string>): Record<string, unknown> {
   const message: Record<string, unknown> = { uid: fields.get("uid"), nsp: fields.get("nsp"), type: Number(fields.get("type")) };

@@ -44,7 +44,8 @@ export type CheckedOptions = Required<Omit<RedisStreamsAdapterOptions, keyof Lin
  * const io = new Server({ adapter: createAdapter(redisClient), connectionStateRecovery: {} });
  */
 export function createAdapter(redisClient: unknown, options: RedisStreamsAdapterOptions = {}): (nsp: any) => LinkedAdapter {
-  const checked = checkOptions(options);
+  checkLinkOptions(options);
+  const checked = checkStreamOptions(options);
   const client = readClient("redisClient", redisClient, checked.useShardedPubSub);
   if (!client.canDuplicate)
     throw new UsageError(
@@ -57,8 +58,8 @@ export function createAdapter(redisClient: unknown, options: RedisStreamsAdapter
   );
 }
 
-function checkOptions(options: RedisStreamsAdapterOptions): CheckedOptions {
-  checkLinkOptions(options);
+/** The options with their defaults. @throws UsageError RC_ERR_OPTION */
+export function checkStreamOptions(options: RedisStreamsAdapterOptions): CheckedOptions {
   const {
     streamName = "socket.io",
     streamCount = 1,

@@ -33,6 +33,17 @@ export class RedisPublisher {
     }
   }
 
+  /** Sends any command. @param key  the key that it is about */
+  async command(key: string, args: readonly string[]): Promise<unknown> {
+    const bytes = args.reduce((sum, arg) => sum + arg.length, 0);
+    const unanswered = this.begin(bytes);
+    try {
+      return await this.publisher.command(key, args);
+    } finally {
+      unanswered.bytes -= bytes;
+    }
+  }
+
   /** Throws where too much would wait in the driver. */
   protected begin(bytes: number): { bytes: number } {
     if (this.unanswered.bytes > UNANSWERED_BYTES_MAX) throw new ClusterError("RC_ERR_CLUSTER_LINK", "Redis does not answer");
@@ -60,17 +71,6 @@ export class RedisBus extends RedisPublisher {
   protected override begin(bytes: number): { bytes: number } {
     if (!this.publisher.isReady) throw new ClusterError("RC_ERR_CLUSTER_LINK", "Redis is not connected");
     return super.begin(bytes);
-  }
-
-  /** Sends any command. @param key  the key that it is about */
-  async command(key: string, args: readonly string[]): Promise<unknown> {
-    const bytes = args.reduce((sum, arg) => sum + arg.length, 0);
-    const unanswered = this.begin(bytes);
-    try {
-      return await this.publisher.command(key, args);
-    } finally {
-      unanswered.bytes -= bytes;
-    }
   }
 
   /** Publishes a request on a channel that every node of the namespace is subscribed to; `others` tells how many got it. */

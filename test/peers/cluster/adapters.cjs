@@ -294,6 +294,15 @@ const emitters = {
     speaks: `${REDIS}, sharded, with redis`,
     make: async (url, closeLater) => new (ours("emitter").ShardedRedisEmitter)(await redisClient(url, closeLater)),
   },
+  "RedisStreamsEmitter of roomcast with redis": {
+    speaks: `${STREAMS} with redis`,
+    make: async (url, closeLater) => new (ours("emitter").RedisStreamsEmitter)(await redisClient(url, closeLater)),
+  },
+  "RedisStreamsEmitter of roomcast with ioredis": {
+    speaks: `${STREAMS} with ioredis`,
+    make: async (url, closeLater) =>
+      new (ours("emitter").RedisStreamsEmitter)(await ioredisClient(url, closeLater), { streamName: "io", channelPrefix: "io" }),
+  },
   "PostgresEmitter of roomcast": {
     speaks: POSTGRES,
     make: async (connection, closeLater) => new (ours("emitter").PostgresEmitter)(postgresPool(connection, closeLater)),

@@ -13,6 +13,7 @@ const require = createRequire(import.meta.url);
 const { decode, encode } = require("@msgpack/msgpack");
 const { ioredisClient, redisClient } = require("./adapters.cjs");
 const { createAdapter } = require("../../../dist/public/redis-streams.js");
+const { RedisStreamsEmitter } = require("../../../dist/public/emitter.js");
 const official = require("@socket.io/redis-streams-adapter");
 const { Server: OriginalServer } = require("socket.io");
 
@@ -290,6 +291,23 @@ test("recovers from and to a node of the original [MIX-9]", async (t) => {
     assert.match(await peer.until(isEvent), /missed/);
     await admin.del(options.streamName);
   }
+});
+
+test("gives a client that recovers what an emitter has sent meanwhile [ROB-915]", async (t) => {
+  const options = own();
+  const nodes = await startNodes(t, 2, options, { recovery: {} });
+  const { streamName, channelPrefix } = options;
+  const emitter = new RedisStreamsEmitter(await makeClient(), { streamName, channelPrefix });
+  const { auth, id } = await leave(t, nodes[0]);
+  await eventually(async () => (await admin.exists(options.sessionKeyPrefix + auth.pid)) === 1, "the session");
+  emitter.to("r").emit("x", "missed", bytes);
+  emitter.to("s").emit("x", "other room");
+  emitter.emit("x", "missed, too");
+  await eventually(async () => (await entriesOf(streamName)).some(({ data }) => data?.includes("missed, too")), "the entries");
+  const { socket, peer } = await join(t, nodes[1], auth);
+  assert.deepEqual([socket.recovered, socket.id], [true, id]);
+  assert.match(await peer.until((text) => String(text).startsWith("45")), /"missed"/);
+  assert.match(await peer.until(isEvent), /"missed, too"/);
 });
 
 test("brings each event once and in one order while clients leave and come back, and several servers broadcast [ROB-897]", async (t) => {

@@ -47,13 +47,15 @@ const nats = (publish = () => {}) => ({
 });
 
 test("says at once which client or option is of no use [ROB-915]", OURS, () => {
-  const { RedisEmitter, ShardedRedisEmitter, PostgresEmitter, NatsEmitter } = emitters();
+  const { RedisEmitter, ShardedRedisEmitter, RedisStreamsEmitter, PostgresEmitter, NatsEmitter } = emitters();
   const misuses = [
     [() => new RedisEmitter(), /redisClient: expected a client of redis 4 or 5, or of ioredis 5, met undefined/],
     [() => new RedisEmitter("redis://localhost"), /met a text \(pass a client, not its URL\)/],
     [() => new RedisEmitter(Promise.resolve(redis())), /met a promise \(await it\)/],
     [() => new RedisEmitter(postgres().pool), /met an object of EventEmitter/],
     [() => new ShardedRedisEmitter(Object.assign(redis(), { sSubscribe: undefined })), /expected a client of redis 4.3 or newer/],
+    [() => new RedisStreamsEmitter("redis://localhost"), /met a text \(pass a client, not its URL\)/],
+    [() => new RedisStreamsEmitter(redis(), null), /options: expected an object, met null/],
     [() => new PostgresEmitter(), /PostgresEmitter: expected a Pool of the package pg, met undefined/],
     [() => new PostgresEmitter(redis()), /expected a Pool of the package pg/],
     [() => new PostgresEmitter(Promise.resolve(postgres().pool)), /met a promise: await it/],
@@ -70,6 +72,8 @@ test("says at once which client or option is of no use [ROB-915]", OURS, () => {
     [() => new RedisEmitter(redis(), { parser: {} }), /option parser: expected an object with encode/],
     [() => new RedisEmitter(redis(), { onError: true }), /option onError: expected a function, met true/],
     [() => new ShardedRedisEmitter(redis(), { subscriptionMode: "all" }), /option subscriptionMode: expected "static", "dynamic"/],
+    [() => new RedisStreamsEmitter(redis(), { streamCount: 0 }), /option streamCount: expected a positive whole number, met 0/],
+    [() => new RedisStreamsEmitter(redis(), { streamName: "" }), /option streamName: expected a text/],
     [() => new PostgresEmitter(postgres().pool, "/", { payloadThreshold: 9000 }), /option payloadThreshold/],
     [() => new PostgresEmitter(postgres().pool, "/", { tableName: "a; b" }), /option tableName/],
     [() => new NatsEmitter(nats(), { key: "a b" }), /option key/],

@@ -5,6 +5,7 @@ import {
   PostgresEmitter,
   type PostgresEmitterOptions,
   RedisEmitter,
+  RedisStreamsEmitter,
   RESERVED_EVENTS,
   ShardedRedisEmitter,
 } from "socket.io/emitter";
@@ -52,5 +53,6 @@ export function emitters() {
   new ShardedRedisEmitter(client, { subscriptionMode: "some" });
   const options: PostgresEmitterOptions = { channelPrefix: "io", tableName: "attachments", payloadThreshold: 1000 };
   new PostgresEmitter<ToClients>(pool, "/chat", options).to("a").emit("news", "hello", 1);
+  new RedisStreamsEmitter(client, { streamName: "io", streamCount: 2, maxLen: 1000 }, "/chat").emit("news");
   new NatsEmitter(client, { key: "chat" }, "/chat").emit("news");
 }
