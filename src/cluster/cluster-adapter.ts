@@ -59,6 +59,7 @@ export abstract class ClusterAdapter extends Adapter {
       expectedResponders: (kind) => this._expectedResponders(kind),
       onLate: () => this._onLate(),
       settled: () => this._settled(),
+      isOwnNode: (uid) => this._isOwnNode(uid),
       deliversFirst: () => this._deliversFirst(),
     });
     this.requests = this._node.requests.pending;
@@ -162,6 +163,11 @@ export abstract class ClusterAdapter extends Adapter {
 
   /** Whether other nodes run this software, and answer what the original would not. @internal */
   _isOwn(): boolean {
+    return false;
+  }
+
+  /** Whether that node does. @internal */
+  _isOwnNode(_uid: ServerId): boolean {
     return false;
   }
 

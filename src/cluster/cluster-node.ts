@@ -2,7 +2,7 @@
 import { AsyncResource } from "node:async_hooks";
 import createDebug from "debug";
 import { EncodingError } from "../errors";
-import { encodingError, findUnencodable } from "../protocol/encoding-failure";
+import { encodingError } from "../protocol/encoding-failure";
 import { PacketType } from "../protocol/packet";
 import { ignore } from "../support/ignore";
 import { quoted } from "../support/log-text";
@@ -17,7 +17,6 @@ import {
   BROADCAST_LEAVE,
   type ClusterMessage,
   decodeOptions,
-  describeSocket,
   encodeOptions,
   isResponse,
   MessageType,
@@ -28,11 +27,13 @@ import {
   randomId,
   readMessage,
   readResponse,
+  readSocketsPart,
   type ServerId,
   type UnsignedMessage,
   type UnsignedResponse,
 } from "./messages";
 import { type OnAnswers, type RequestMessage, type RequestPort, Requests } from "./requests";
+import { answerInParts, answerWithSockets, needsParts, type SocketsAnswerPort, unencodableIn } from "./sockets-answer";
 
 const debug = createDebug("socket.io-adapter");
 
@@ -53,6 +54,8 @@ export interface NodePort extends RequestPort {
   /** Sends a message to all nodes. @returns its offset in the log of the backend, or `""` */
   publish(message: UnsignedMessage): Promise<Offset>;
   respond(requester: ServerId, response: UnsignedResponse): Promise<unknown>;
+  /** Whether a node runs this software. */
+  isOwnNode(uid: ServerId): boolean;
   /** Resolves when what other nodes send to the rooms of this node arrives; null if it does already. */
   settled(): Promise<void> | null;
   /** Whether a broadcast reaches the sockets of this node before it is published: no offset is needed for recovery. */
@@ -103,8 +106,11 @@ export class ClusterNode {
         return this.requests.onAnswer(checked, checked.data.sockets);
       case MessageType.SERVER_SIDE_EMIT_RESPONSE:
         return this.requests.onAnswer(checked, [checked.data.packet]);
-      case ANSWER:
+      case ANSWER: {
+        const part = readSocketsPart(checked.data.value);
+        if (part !== null) return this.requests.onPart(checked, part);
         return this.requests.onAnswer(checked, [checked.data.value]);
+      }
       case MessageType.BROADCAST_CLIENT_COUNT:
         return this.ackRequests.get(data.requestId)?.onClientCount(uid, checked.data.clientCount);
       case MessageType.BROADCAST_ACK:
@@ -179,21 +185,13 @@ export class ClusterNode {
     );
   }
 
-  /** Sends descriptions of sockets to the requester. If `data` of a socket cannot be encoded, `{}` is sent instead (ROB-422). */
-  private describeSockets(requester: ServerId, requestId: string, sockets: readonly unknown[]): void {
-    const type = MessageType.FETCH_SOCKETS_RESPONSE;
-    const descriptions = sockets.map(describeSocket);
-    this.respond(requester, { type, data: { requestId, sockets: descriptions } }, () => {
-      let hasReplaced = false;
-      for (const description of descriptions) {
-        const reason = unencodableIn([description.data]);
-        if (reason === null) continue;
-        hasReplaced = true;
-        description.data = {};
-        this.warnOfEncoding(`socket.data of ${quoted(description.id)} was left out for another server`, reason);
-      }
-      if (hasReplaced) this.respond(requester, { type, data: { requestId, sockets: descriptions } });
-    });
+  private describeSockets(requester: ServerId, requestId: string, sockets: readonly any[]): void {
+    const port: SocketsAnswerPort = {
+      respond: (response) => this.port.respond(requester, response),
+      warn: (what, reason) => this.warnOfEncoding(what, reason),
+    };
+    if (needsParts(sockets) && this.port.isOwnNode(requester)) void answerInParts(port, requestId, sockets);
+    else answerWithSockets(port, requestId, sockets);
   }
 
   private emitHere(requester: ServerId, packet: any[], requestId: string | undefined): void {
@@ -431,9 +429,4 @@ export class ClusterNode {
     this.requests.onNodeRemoved(uid);
     for (const request of [...this.ackRequests.values()]) request.onNodeRemoved(uid);
   }
-}
-
-/** The path of a value that cannot be encoded; null if all can be. */
-function unencodableIn(values: unknown[]): string | null {
-  return findUnencodable({ type: PacketType.ACK, nsp: "/", data: values });
 }

@@ -240,6 +240,11 @@ export class LinkedAdapter extends ClusterAdapter {
   }
 
   /** @internal */
+  override _isOwnNode(uid: ServerId): boolean {
+    return this.hub.presence.has(uid);
+  }
+
+  /** @internal */
   override _onLate(): void {
     this.hub.health.counters.late++;
   }

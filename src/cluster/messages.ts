@@ -234,6 +234,20 @@ export function readResponse(value: unknown): ClusterResponse | null {
   }
 }
 
+/** Some of the sockets of a node, and in how many parts it sends all of them. */
+export interface SocketsPart {
+  readonly parts: number;
+  readonly sockets: readonly RemoteDescription[];
+}
+
+/** Checks the value of an answer. Gives null for anything but a part of an answer to `FETCH_SOCKETS`. */
+export function readSocketsPart(value: unknown): SocketsPart | null {
+  if (!isObject(value)) return null;
+  const { parts, sockets } = value;
+  if (!Number.isSafeInteger(parts) || !Array.isArray(sockets)) return null;
+  return { parts: parts as number, sockets: readDescriptions(sockets) };
+}
+
 const ID_LENGTH_MAX = 256;
 const { EVENT } = PacketType;
 

@@ -25,6 +25,8 @@ export class PendingRequest {
   private readonly answers: unknown[] = [];
   private readonly answered = new Set<ServerId>();
   private answerCount = 0;
+  /** Of nodes that answer in parts: how many of these have arrived. */
+  private readonly partCounts = new Map<ServerId, number>();
   private readonly missing: Set<ServerId>;
   private readonly onDone: (error: Error | null, answers: unknown[]) => void;
   private count: number | null;
@@ -61,6 +63,15 @@ export class PendingRequest {
     for (const value of values) this.answers.push(value);
     this.missing.delete(uid);
     this.check();
+  }
+
+  /** Receives one of `parts` messages that are the answer of a node together. If one is lost, the node counts as silent. */
+  onPart(uid: ServerId, parts: number, values: readonly unknown[]): void {
+    if (this.timer === null || this.answered.has(uid)) return;
+    const count = (this.partCounts.get(uid) ?? 0) + 1;
+    this.partCounts.set(uid, count);
+    for (const value of values) this.answers.push(value);
+    if (count >= parts) this.onAnswer(uid, []);
   }
 
   /** The node was removed: its answer is no longer expected (CLU-25). */

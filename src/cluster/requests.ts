@@ -1,6 +1,6 @@
 // The requests of a node to the others: sent, answered, given up.
 import { ClusterError } from "../errors";
-import { type ClusterResponse, randomId, type ServerId, type UnsignedMessage } from "./messages";
+import { type ClusterResponse, randomId, type ServerId, type SocketsPart, type UnsignedMessage } from "./messages";
 import { type ExpectedResponders, PendingRequest } from "./pending-request";
 
 export const DEFAULT_TIMEOUT_MS = 5_000;
@@ -65,6 +65,13 @@ export class Requests {
     const request = this.pending.get(data.requestId);
     if (request === undefined) this.port.onLate();
     else request.onAnswer(uid, values);
+  }
+
+  /** One of several messages that are the answer of a node. */
+  onPart({ uid, data }: ClusterResponse, { parts, sockets }: SocketsPart): void {
+    const request = this.pending.get(data.requestId);
+    if (request === undefined) this.port.onLate();
+    else request.onPart(uid, parts, sockets);
   }
 
   /** A node has left or died: nothing waits for it any more (CLU-25). */

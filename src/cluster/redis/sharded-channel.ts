@@ -3,7 +3,7 @@ import { hasBinary } from "../../protocol/attachments";
 import type { Room } from "../../server/adapter/contract";
 import type { Channel, Receipt, Receiver } from "../link";
 import { RecentJoins } from "../recent-joins";
-import { type ClusterMessage, type ClusterResponse, MessageType, type ServerId } from "../messages";
+import { ANSWER, type ClusterMessage, type ClusterResponse, MessageType, type ServerId } from "../messages";
 import { decodeEither, isObject, type Parser, toBuffer } from "./classic-codec";
 import type { RedisBus } from "./bus";
 import type { Handler } from "./subscriptions";
@@ -24,6 +24,7 @@ const BINARY_TYPES = new Set<number>([
   MessageType.SERVER_SIDE_EMIT,
   MessageType.SERVER_SIDE_EMIT_RESPONSE,
   MessageType.BROADCAST_ACK,
+  ANSWER, // sockets in parts (ROB-988)
 ]);
 
 /** Subscribes to a channel of the namespace, one for responses, and one per room as the mode says (SHR-2, SHR-3). */

@@ -6,6 +6,7 @@ import { linkedNodes } from "../../support/bus-link.js";
 import { once } from "../../support/client.js";
 import { eventually, joinServer } from "../../support/pairs.js";
 import { oursOnly } from "../../support/target.js";
+import { WireSocket } from "../../support/wire-client.js";
 
 const OURS = oursOnly("it has no links");
 
@@ -99,6 +100,46 @@ test("gives what has arrived and who was silent when a server does not answer [R
     return true;
   });
   await assert.rejects(servers[0].timeout(200).socketsJoin("x"), { code: "RC_ERR_TIMEOUT" });
+});
+
+/** Lets `count` clients join a server. */
+async function openMany(t, { port }, count) {
+  const all = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const ws = await WireSocket.open(port, "/socket.io/?EIO=4&transport=websocket");
+      ws.send("40");
+      await ws.until((message) => message.startsWith("40"));
+      return ws;
+    }),
+  );
+  t.after(() => all.forEach((ws) => ws.abort()));
+}
+
+test("answers for many sockets in parts, so that no server is busy for long, and misses none [ROB-988]", OURS, async (t) => {
+  const presence = { heartbeatInterval: 50, heartbeatTimeout: 60_000 };
+  const { bus, nodes } = await linkedNodes(t, 2, { presence });
+  await openMany(t, nodes[1], 1200);
+  const [first, second] = nodes.map(({ io }) => io);
+  const [named] = second.sockets.sockets.values();
+  named.data.name = "ann";
+  const parts = [];
+  bus.on("frame", (bytes) => {
+    const { type, data } = deserialize(bytes).message ?? {};
+    if (type === 16) parts.push(data.value.sockets.length);
+  });
+  const found = await first.timeout(30_000).fetchSockets();
+  assert.deepEqual(parts, [500, 500, 200]);
+  assert.deepEqual(found.map(({ id }) => id).sort(), [...second.sockets.sockets.keys()].sort());
+  assert.deepEqual(found.find(({ id }) => id === named.id).data, { name: "ann" });
+
+  const send = bus.send.bind(bus);
+  let count = 0;
+  bus.send = (frame) => (frame.message?.type === 16 && ++count === 2 ? Promise.resolve() : send(frame)); // the second part is lost
+  const [{ id }] = await second.nodes();
+  await assert.rejects(first.timeout(500).fetchSockets(), ({ code, responses, silent }) => {
+    assert.deepEqual([code, responses.length, silent], ["RC_ERR_TIMEOUT", 700, [id]]);
+    return true;
+  });
 });
 
 test("does not wait for a server that has died without a word [ROB-884]", OURS, async (t) => {
