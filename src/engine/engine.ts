@@ -2,8 +2,8 @@
 import debugModule from "debug";
 import { EventEmitter } from "node:events";
 import { UsageError } from "../errors";
-import { ask, throwLater } from "../support/ask";
-import { generateId, idProblemOf } from "../support/ids";
+import { throwLater } from "../support/ask";
+import { generateId } from "../support/ids";
 import { quoted } from "../support/log-text";
 import { causeOf, describeContext, describeRequest } from "./log";
 import { hasListeners } from "../support/lean-emitter";
@@ -18,13 +18,14 @@ import { corsMiddleware } from "./cors";
 import { Counts } from "./counts";
 import { describeRefusal } from "./disconnect-details";
 import { Endings } from "./endings";
+import { HandshakeChecks, type OnChecked } from "./handshake-checks";
 import { headerErrorOf } from "./headers";
 import type { ForeignSessions } from "./foreign-sessions";
 import { LatePosts } from "./late-posts";
 import { tieExchange, type EngineRequest, type Exchange, type ResponseHeaders } from "./host";
 import { resolveLimits, type Limits } from "./limits";
 import { runMiddlewares, type Middleware } from "./middleware";
-import { handshakeOriginOf, Origins } from "./origins";
+import { Origins } from "./origins";
 import { openPayload } from "./open-payload";
 import { adviceOn } from "./option-advice";
 import { resolveOptions, type ResolvedEngineOptions, type EngineOptions } from "./options";
@@ -36,7 +37,7 @@ import type { Transport, TransportName } from "./transport";
 import { PollingTransport, type PollingSettings } from "./transports/polling";
 import { pollingSettingsOf } from "./transports/polling-settings";
 import { endSession, WebTransportTransport, type WebTransportSession } from "./transports/webtransport";
-import { ERRORS, ERROR_MESSAGES, refusalResponse, refuse, revisionOf, supportsBinary, verify, type Refusal } from "./verification";
+import { ERRORS, ERROR_MESSAGES, refusalResponse, revisionOf, supportsBinary, verify, type Refusal } from "./verification";
 import { WebTransportHandshake } from "./webtransport-handshake";
 
 const debug = debugModule("engine");
@@ -44,8 +45,6 @@ const debugSocket = debugModule("engine:socket");
 
 /** Receives the result of a check: an error code and its context, or nothing. */
 export type ErrorCallback = (errorCode?: number, errorContext?: Record<string, unknown>) => void;
-
-type OnAdmitted = (refusal: Refusal | null, sid: string) => void;
 
 const UPGRADES: Record<string, TransportName[]> = { polling: ["websocket", "webtransport"], websocket: [], webtransport: [] };
 
@@ -78,6 +77,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
   /** Called with the error when the head of a response can't be sent. */
   protected readonly onHeadFailure: (error: unknown) => void;
   private readonly origins: Origins | null;
+  private readonly checks: HandshakeChecks;
   protected readonly middlewares: Middleware[];
   protected readonly corsMiddleware: Middleware | null;
   protected pollingSettings: PollingSettings;
@@ -106,6 +106,14 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
     this.onHeadFailure = (error) =>
       this.warnings.warn("ROOMCAST_HEADER_INVALID", "a response header that the application set can't be sent, 500 was answered", error);
     this.origins = Origins.from(this.opts.origins, this.warnings);
+    this.checks = new HandshakeChecks({
+      opts: () => this.opts,
+      sessionRefusal: () => this.sessionRefusal,
+      generateId: (request) => this.generateId(request),
+      hasSession: (sid) => this.findSession(sid) !== undefined,
+      warn: (name, error) => this.warnOfCallback(name, error),
+      origins: this.origins,
+    });
     this.middlewares = [];
     this.corsMiddleware = corsMiddleware(this.opts.cors, {
       onFailure: (error) => this.warnOfCallback("a function of the option cors", error),
@@ -316,74 +324,18 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
   // -- handshake -----------------------------------------------------------------------------------
 
   /**
-   * Checks a handshake after `verify`, in this order (ENG-40): JSONP, origin, `allowRequest`, revision, id.
+   * Checks a handshake after `verify`: limits, and `HandshakeChecks`.
    * @param isGone  whether the peer has left meanwhile; nothing else happens then
    * @param done    called once unless the peer has left: with a refusal, or with the id of the new session
    */
-  protected admit(request: EngineRequest, isGone: () => boolean, done: OnAdmitted): void {
+  protected admit(request: EngineRequest, isGone: () => boolean, done: OnChecked): void {
     if (handshakeStart.hasSubscribers) handshakeStart.publish({ engine: this, request });
     if (this.sessionRefusal !== null) return done(this.sessionRefusal, "");
-    const unlessGone: OnAdmitted = (refusal, sid) => {
+    const unlessGone: OnChecked = (refusal, sid) => {
       if (!isGone()) done(refusal, sid);
     };
-    if (this.admission === null) this.admitOrigin(request, isGone, unlessGone);
-    else this.admission.run(request, unlessGone, (checked) => this.admitOrigin(request, isGone, checked));
-  }
-
-  /** The first of the checks. Each calls `done` also when the peer has left: the handshake is over then. */
-  private admitOrigin(request: EngineRequest, isGone: () => boolean, done: OnAdmitted): void {
-    const isJsonp = request._query["j"] !== undefined && request._query["transport"] === "polling";
-    const servesJsonp = this.opts.jsonp ?? revisionOf(request._query) === 3; // ROB-193
-    if (isJsonp && !servesJsonp) return done(refuse(ERRORS.BAD_REQUEST, { name: "JSONP_NOT_ENABLED" }), "");
-    if (this.origins === null) return this.admitAllowed(request, isGone, done);
-    this.origins.check(handshakeOriginOf(request.headers, isJsonp), (refusal) => {
-      if (refusal === null && !isGone()) this.admitAllowed(request, isGone, done);
-      else done(refusal, "");
-    });
-  }
-
-  private admitAllowed(request: EngineRequest, isGone: () => boolean, done: OnAdmitted): void {
-    const { allowRequest } = this.opts;
-    if (allowRequest == null) return this.admitRevision(request, isGone, done);
-    ask<[error: string | null | undefined, isAllowed: boolean]>((answer) => allowRequest(request, answer), {
-      onAnswer: (error, isAllowed) => {
-        if (isGone()) return done(null, "");
-        if (!isAllowed) return done(refuse(ERRORS.FORBIDDEN, { message: error }, error || ERROR_MESSAGES[ERRORS.FORBIDDEN]), "");
-        this.admitRevision(request, isGone, done);
-      },
-      onFailure: (error) => {
-        this.warnOfCallback("allowRequest", error);
-        done(refuse(ERRORS.BAD_REQUEST, { name: "ALLOW_REQUEST_FAILURE", error }), "");
-      },
-      onLateFailure: (error) => this.warnOfCallback("allowRequest", error),
-    });
-  }
-
-  private admitRevision(request: EngineRequest, isGone: () => boolean, done: OnAdmitted): void {
-    if (revisionOf(request._query) === 3 && !this.opts.allowEIO3) {
-      return done(refuse(ERRORS.UNSUPPORTED_PROTOCOL_VERSION, { protocol: 3 }), ""); // EIO-2
-    }
-    const settle = (sid: unknown): void => {
-      if (isGone()) return done(null, "");
-      if (this.sessionRefusal !== null) return done(this.sessionRefusal, "");
-      const problem = idProblemOf(sid, (id) => this.findSession(id) !== undefined);
-      if (problem === null) done(null, sid as string);
-      else fail(new Error(problem));
-    };
-    // ENG-18
-    const fail = (error: unknown): void => {
-      this.warnOfCallback("generateId", error);
-      done(refuse(ERRORS.BAD_REQUEST, { name: "ID_GENERATION_ERROR", error }), "");
-    };
-    let sid: string | PromiseLike<string>;
-    try {
-      sid = this.generateId(request);
-    } catch (error) {
-      return fail(error);
-    }
-    if (typeof sid === "string") settle(sid);
-    else if (typeof (sid as PromiseLike<string> | undefined)?.then === "function") sid.then(settle, fail);
-    else settle(sid);
+    if (this.admission === null) this.checks.run(request, isGone, unlessGone);
+    else this.admission.run(request, unlessGone, (checked) => this.checks.run(request, isGone, checked));
   }
 
   /**
