@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { root } from "./doors.mjs";
 
 /** Families that start browsers, databases or installs: few files at a time, long time-outs. None of their files is quick. */
-const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "metrics", "third-party", "twins", "uws"]);
+const heavy = new Set(["interop", "browser", "package", "cluster", "ecosystem", "frameworks", "metrics", "third-party", "twins", "uws"]);
 /** Other families and files that only `npm run test:all` runs, each with a reason. */
 const slow = {
   hostile: "floods, memory, processor time: minutes",
@@ -118,11 +118,18 @@ function runsOf(name) {
 
 function testFiles(family) {
   const directory = directories.get(family);
-  return readdirSync(directory, { recursive: true })
-    .filter((file) => file.endsWith(".test.js") && !file.split(/[\\/]/).includes("node_modules"))
-    .filter((file) => !options.only || file.includes(options.only))
-    .map((file) => relative(root, join(directory, file)))
+  return filesBelow(directory)
+    .filter((file) => file.endsWith(".test.js") && (!options.only || relative(directory, file).includes(options.only)))
+    .map((file) => relative(root, file))
     .sort();
+}
+
+/** Without installed packages and what tests leave: npm links this checkout into families, and a walk through the link never ends. */
+function filesBelow(directory) {
+  return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+    if (entry.isDirectory()) return ["node_modules", "artifacts"].includes(entry.name) ? [] : filesBelow(join(directory, entry.name));
+    return entry.isFile() ? [join(directory, entry.name)] : [];
+  });
 }
 
 function isSlow(family, file) {
