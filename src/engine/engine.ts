@@ -5,7 +5,7 @@ import { UsageError } from "../errors";
 import { throwLater } from "../support/ask";
 import { generateId } from "../support/ids";
 import { quoted } from "../support/log-text";
-import { causeOf, describeContext, describeRequest } from "./log";
+import { causeOf, describeContext, logRequest } from "./log";
 import { hasListeners } from "../support/lean-emitter";
 import { isReplaced } from "../support/replaced-methods";
 import { kWarnings, Warnings } from "../support/warnings";
@@ -246,7 +246,7 @@ export abstract class BaseServer extends EventEmitter implements SessionHost {
   }
 
   protected verify(request: EngineRequest, isUpgrade: boolean): ReturnType<typeof verify> {
-    if (debug.enabled) debug("%s", describeRequest(request));
+    if (debug.enabled) logRequest(request, { needsCors: !isUpgrade && this.corsMiddleware === null });
     const found = verify(request, isUpgrade, this.opts.transports, (sid) => this.findSession(sid), this.foreign);
     return found === "foreign" && isUpgrade ? (this.sessionRefusal ?? found) : found; // ROB-925
   }

@@ -111,8 +111,8 @@ function validationError(expected: string, met: string): UsageError {
   return new UsageError("RC_ERR_OPTION", `option origins: expected ${expected}, met ${met}`);
 }
 
-/** Compares the host alone: behind a proxy that terminates TLS the scheme of the request isn't known. */
-function isSame({ origin, host }: HandshakeOrigin): boolean {
+/** Whether the page of a request has the host of the request. Compares the host alone: behind a proxy that terminates TLS the scheme of the request isn't known. */
+export function isSame({ origin, host }: HandshakeOrigin): boolean {
   if (typeof origin !== "string" || host === undefined) return false;
   const at = origin.indexOf("://");
   if (at === -1) return false;

@@ -115,8 +115,7 @@ export function createTestServer<
 
   const connect = async (namespace = "/", options: ConnectOptions = {}): Promise<ClientSocket<EmitEvents, ListenEvents>> => {
     if (isClosed) throw new UsageError("RC_ERR_ARGUMENT", "connect: this test server is closed");
-    if (!namespace.startsWith("/"))
-      throw new UsageError("RC_ERR_ARGUMENT", `connect: expected a namespace like "/chat", met ${JSON.stringify(namespace)}`);
+    if (typeof namespace !== "string" || !namespace.startsWith("/")) throw new UsageError("RC_ERR_ARGUMENT", namespaceExpected(namespace));
     const line = network.openLine();
     const client = clientFactory(settings.client)(URL_OF_SERVER + namespace, {
       path: io.path(),
@@ -169,6 +168,11 @@ export function createTestServer<
     agent: own,
     close,
   };
+}
+
+function namespaceExpected(given: unknown): string {
+  const hint = typeof given === "object" ? "; options are the second argument" : "";
+  return `connect: expected a namespace like "/chat", met ${typeof given === "string" ? JSON.stringify(given) : met(given)}${hint}`;
 }
 
 /** Others than servers of `node:http` would wait for what these connections do not bring, such as a TLS handshake. */

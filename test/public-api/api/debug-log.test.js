@@ -17,10 +17,12 @@ const block = (language) => new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "
 const ORIGIN = { origin: "https://chat.example", cookie: "login=C00KIE" };
 const PATH = { path: "/socket.io/" };
 
-/** Starts the program of the document. `until(text)` waits until stderr holds a text. */
-async function startProgram(t, DEBUG) {
+const NO_CORS = 'import { Server } from "roomcast";\nnew Server(3000);\n';
+
+/** Starts the program of the document, or another. `until(text)` waits until stderr holds a text. */
+async function startProgram(t, DEBUG, code = block("js")) {
   const file = join(emptyProject(t), "server.mjs");
-  writeFileSync(file, block("js"));
+  writeFileSync(file, code);
   const env = { ...process.env, DEBUG, DEBUG_HIDE_DATE: "1", DEBUG_COLORS: "no", NODE_OPTIONS: "" };
   const child = spawn(process.execPath, ["--import", preload, file], { env, stdio: ["ignore", "inherit", "pipe", "ipc"] });
   t.after(() => child.kill("SIGKILL"));
@@ -136,3 +138,25 @@ function assertInOrder({ lines }, expectations, sid) {
     rest.splice(0, at + 1);
   }
 }
+
+test("tells with DEBUG that a page of another origin cannot read the answer without the option cors [ROB-982]", OURS, async (t) => {
+  const program = await startProgram(t, "engine", NO_CORS);
+  for (const origin of ["https://app.example", `http://localhost:${program.port}`]) {
+    const session = await PollingSession.open(program.port, "", { ...PATH, headers: { origin, host: `localhost:${program.port}` } });
+    await session.post("40");
+  }
+  await WireSocket.open(program.port, "/socket.io/?EIO=4&transport=websocket", { origin: "https://app.example" });
+  await program.until('transport "websocket", a handshake');
+  const story = program.lines().map((line) => line.replace(/session "\S+"/, "session SID"));
+  assert.deepEqual(
+    story.map((line) => line.replace(/ \+\d+ms$/, "")),
+    [
+      'engine cors: without the option cors, pages of "https://app.example" may not read the answer',
+      'engine GET, transport "polling", a handshake',
+      'engine POST, transport "polling", session SID',
+      'engine GET, transport "polling", a handshake',
+      'engine POST, transport "polling", session SID',
+      'engine GET, transport "websocket", a handshake',
+    ],
+  );
+});

@@ -6,7 +6,9 @@ import { createServer as createHttp2Server } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import { test } from "node:test";
 import { io as clientIo } from "socket.io-client";
+import { client, once } from "../../support/client.js";
 import { requireFromTarget } from "../../support/packages.js";
+import { startServer } from "../../support/server.js";
 import { isReference, oursOnly } from "../../support/target.js";
 
 const OURS = oursOnly("it has no such entry");
@@ -234,6 +236,8 @@ test("leaves nothing behind that keeps a process alive [ROB-962]", OURS, async (
 
 test("says at once what it cannot use [ROB-963]", OURS, async (t) => {
   const { connect, network } = serve(t);
+  const swapped = /expected a namespace like "\/chat", met \[Object\]; options are the second argument/;
+  await assert.rejects(connect({ auth: { token: "good" } }), { code: "RC_ERR_ARGUMENT", message: swapped });
   await assert.rejects(connect("chat"), { code: "RC_ERR_ARGUMENT", message: 'connect: expected a namespace like "/chat", met "chat"' });
   for (const [value, met] of [
     [{}, "{}"],
@@ -278,3 +282,18 @@ test("says at once what it cannot use [ROB-963]", OURS, async (t) => {
   for (const count of [0, 65, 1.5, "2"])
     await assert.rejects(createTestCluster(count), { code: "RC_ERR_ARGUMENT", message: /expected a number of servers from 1 to 64, met/ });
 });
+
+for (const transport of ["websocket", "polling"]) {
+  test(`connect rejects as over a port when a middleware of the engine answers the handshake itself, ${transport} [ROB-956, ENG-73]`, async (t) => {
+    const { io, connect, close } = createTestServer();
+    t.after(close);
+    io.engine.use((req, res) => res.writeHead(403).end("no"));
+    const seen = await connect("/", { transports: [transport] }).catch((error) => error);
+    const listening = await startServer(t);
+    listening.io.engine.use((req, res) => res.writeHead(403).end("no"));
+    const overPort = client(t, listening.port, "/", { transports: [transport] });
+    const [expected] = await once(overPort, "connect_error");
+    assert.equal(seen.message, expected.message);
+    assert.equal(seen.message, transport === "polling" ? "xhr poll error" : "websocket error");
+  });
+}
