@@ -10,12 +10,13 @@ const alias = fileURLToPath(new URL("./load-target.cjs", import.meta.url));
 /**
  * Starts `examples/<name>/server.js` and waits for the address that it prints.
  * @param port  0 for any free one
+ * @param env   further variables of the environment
  * @returns     `{ url, port, kill() }`; `kill` ends the process at once, as a crash would, and waits until it is gone
  */
-export async function startExample(t, name, port = 0) {
+export async function startExample(t, name, port = 0, env = {}) {
   const args = process.env.TEST_TARGET ? ["--require", alias] : [];
   const child = spawn(process.execPath, [...args, fileURLToPath(new URL(`${name}/server.js`, examples))], {
-    env: { ...process.env, PORT: String(port), NODE_OPTIONS: "" },
+    env: { ...process.env, PORT: String(port), NODE_OPTIONS: "", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const gone = once(child, "exit");
