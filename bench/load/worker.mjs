@@ -91,6 +91,21 @@ const countAndCompare = (client, data, start, end) => {
   countFrame();
 };
 
+/** Calls `send(client, due)` for the clients in turns, at a constant rate; `due` is when it should have been called. */
+function sendPaced({ total, perSecond, start }, send) {
+  const gap = 1000 / perSecond;
+  let sent = 0;
+  return new Promise((resolve) => {
+    const turn = () => {
+      const time = now();
+      for (; sent < total && start + sent * gap <= time; sent++) send(clients[sent % clients.length], start + sent * gap);
+      if (sent === total) resolve();
+      else setImmediate(turn);
+    };
+    turn();
+  });
+}
+
 const commands = {
   /** Microseconds of work so far. */
   work() {
@@ -167,9 +182,7 @@ const commands = {
     const lags = new Histogram();
     const frame = textFrame('420["echo","hello world"]');
     const total = Math.max(1, Math.round((perSecond * durationMs) / 1000));
-    const gap = 1000 / perSecond;
     const start = now() + 5;
-    let sent = 0;
     let answered = 0;
     const finished = new Promise((resolve) => {
       for (const client of clients) {
@@ -180,23 +193,22 @@ const commands = {
         };
       }
     });
-    await new Promise((resolve) => {
-      const turn = () => {
-        const time = now();
-        for (; sent < total && start + sent * gap <= time; sent++) {
-          const client = clients[sent % clients.length];
-          const due = start + sent * gap;
-          client.due.push(due);
-          lags.add((now() - due) * 1000);
-          client.socket.write(frame);
-        }
-        if (sent === total) resolve();
-        else setImmediate(turn);
-      };
-      turn();
+    await sendPaced({ total, perSecond, start }, (client, due) => {
+      client.due.push(due);
+      lags.add((now() - due) * 1000);
+      client.socket.write(frame);
     });
     await inTime(finished, "answers");
     return { units: total, latencies: latencies.counts, lags: lags.counts };
+  },
+
+  /** Messages to rooms at a constant rate, from all clients in turns; waits for those of all other members. */
+  async pacedSay({ perSecond, durationMs, perRoom }) {
+    const total = Math.max(1, Math.round((perSecond * durationMs) / 1000));
+    const frame = textFrame('42["say","hello world"]');
+    commands.count();
+    await sendPaced({ total, perSecond, start: now() + 5 }, (client) => client.socket.write(frame));
+    return commands.deliveries({ frames: total * (perRoom - 1) });
   },
 
   /** Chunks of events without acknowledgement; one echo at the end shows that they were received. */
@@ -240,8 +252,10 @@ const commands = {
   },
 
   /** Waits until every counting client has received `frames` frames since `count`. */
-  async arrived({ frames, without = 0 }) {
-    const wanted = frames * (clients.length - without);
+  arrived: ({ frames, without = 0 }) => commands.deliveries({ frames: frames * (clients.length - without) }),
+
+  /** The same for `frames` of all counting clients together. */
+  async deliveries({ frames: wanted }) {
     if (arrived < wanted) {
       await new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(new Error(`${wanted - arrived} of ${wanted} frames are missing`)), TIME_LIMIT);

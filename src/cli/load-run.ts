@@ -6,6 +6,11 @@ import { WireClient, type WireClientOptions } from "./wire-client";
 /** Connections that may be opening at a time. */
 const MAX_OPENING = 500;
 const STEP_MS = 5;
+/**
+ * Timers are up to this late. The last stretch before an event is due is waited for in turns of the event loop, or the lateness of the
+ * timer would be measured as that of the server.
+ */
+const TIMER_MS = 2;
 
 /** A client, as a script sees it. */
 export interface ScriptClient {
@@ -120,13 +125,14 @@ class LoadRun {
     lag.enable();
     const begunAt = performance.now();
     let toldAt = begunAt;
-    const pause = async (): Promise<void> => {
+    const pause = async (until = Infinity): Promise<void> => {
       const now = performance.now();
       if (now - toldAt >= 1000) {
         toldAt = now;
         progress(this.line(now - begunAt));
       }
-      await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+      const ms = Math.min(until - now - TIMER_MS, STEP_MS);
+      await new Promise((resolve) => void (ms > 0 ? setTimeout(resolve, ms) : setImmediate(resolve)));
     };
 
     while ((this.all.length < clients || this.opening > 0) && !isStopped()) {
@@ -143,13 +149,14 @@ class LoadRun {
     for (const driven of senders) void this.runScript(driven);
     const sendFrom = performance.now();
     const perMs = message === null ? 0 : (message.perSecond * senders.length) / 1000;
+    const dueAt = (count: number): number => sendFrom + (perMs === 0 ? Infinity : (count + 1) / perMs);
     let due = 0;
     for (let ms = 0; ms < durationMs && !isStopped();) {
-      await pause();
+      await pause(Math.min(dueAt(due), sendFrom + durationMs));
       ms = Math.min(performance.now() - sendFrom, durationMs);
       // An open model: what is due is sent, whatever became of the earlier ones, and its time counts from when it was due. Each client
       // keeps its turns, and those of one that is gone pass, so that the others send neither more nor less.
-      for (; due < Math.floor(ms * perMs); due++) this.send(senders[due % senders.length], sendFrom + due / perMs);
+      for (; due < Math.floor(ms * perMs); due++) this.send(senders[due % senders.length], dueAt(due));
     }
     const seconds = (performance.now() - sendFrom) / 1000;
     this.phase = "draining";

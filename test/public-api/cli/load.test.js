@@ -60,6 +60,15 @@ for (const transport of ["websocket", "polling", "websocket,polling"]) {
   });
 }
 
+test("load counts times from when events were due, without its own lateness [ROB-969]", OURS, async (t) => {
+  const { io, url } = await startServer(t);
+  io.on("connection", (socket) => socket.on("ask", (answer) => answer()));
+  const args = ["--clients", "1", "--ramp", "0", "--duration", "3", "--rate", "2", "--ask", "ask"];
+  const { sent, answerMs } = await load(t, url, args);
+  assert.ok(sent >= 5, `${sent} sent`);
+  assert.ok(answerMs.p50 < 250, `an answer took ${answerMs.p50} ms where the server answers at once, and events are 500 ms apart`);
+});
+
 test("load runs a script for each client, and measures what it asks [ROB-969]", OURS, async (t) => {
   const { io, url } = await startServer(t);
   io.on("connection", (socket) => {
