@@ -127,7 +127,7 @@ async function run(args: string[], io: CommandIo): Promise<ExitCode> {
   const report = await runLoad(options, progress, () => stopped > 0);
   progress("");
   const asJson = toJson({ url: shownUrl(url), ...report }, 2);
-  const asMarkdown = markdownOf(url, values.transport, report);
+  const asMarkdown = markdownOf(url, values.transport, options, report);
   print(values.json ? asJson : asMarkdown);
   if (values.report !== undefined) writeFileSync(values.report, `${values.report.endsWith(".json") ? asJson : asMarkdown}\n`);
   const isLate = limitMs !== null && (report.answerMs === null || report.answerMs.p99 > limitMs);
@@ -152,45 +152,54 @@ async function scriptOf(file: string, { load }: CommandIo): Promise<Script> {
   return script as Script;
 }
 
-/** The report for people. */
-function markdownOf(url: URL, transports: string, report: LoadReport): string {
+/** The report for people: Markdown whose tables are aligned, so that a terminal shows them well, too. */
+function markdownOf(url: URL, transports: string, options: LoadOptions, report: LoadReport): string {
   const { clients, connected, seconds, sent, answered, unanswered, received, connectMs, answerMs, errors, ownLagMs } = report;
-  const perSecond = (count: number): string => (seconds > 0 ? `${(count / seconds).toFixed(0)} per second` : "");
-  const lines = [
-    `# Load on ${shownUrl(url)}`,
-    "",
-    `${connected} of ${clients} clients connected over ${transports}; ${seconds.toFixed(1)} s measured.`,
-    "",
-    "| | Count | |",
-    "|---|---:|---|",
-    `| sent | ${sent} | ${perSecond(sent)} |`,
-    `| answered | ${answered} | ${perSecond(answered)} |`,
-    `| unanswered | ${unanswered} | |`,
-    `| received | ${received} | |`,
+  const counted = (name: string, count: number): string[] => [name, String(count), seconds > 0 ? (count / seconds).toFixed(1) : ""];
+  const asks = answered + unanswered > 0;
+  const counts = [
+    counted("events sent", sent),
+    ...(asks ? [counted("answered", answered), ["not answered", String(unanswered), ""]] : []),
+    counted("events received", received),
   ];
   const times = [rowOf("to connect", connectMs), rowOf("to an answer, from when the event was due", answerMs)].filter(
     (row) => row !== null,
   );
-  if (times.length > 0)
-    lines.push("", "| Milliseconds | p50 | p90 | p95 | p99 | p99.9 | max |", "|---|---:|---:|---:|---:|---:|---:|", ...times);
-  const kinds = Object.entries(errors);
-  if (kinds.length > 0)
-    lines.push(
-      "",
-      "| Error | Clients |",
-      "|---|---:|",
-      ...kinds.map(([kind, count]) => `| ${printable(kind).replaceAll("|", "\\|")} | ${count} |`),
-    );
+  const kinds = Object.entries(errors).map(([kind, count]) => [printable(kind).replaceAll("|", "\\|"), String(count)]);
+  const sections = [
+    `# Load on ${shownUrl(url)}`,
+    `${connected} of ${clients} clients connected over ${transports.replaceAll(",", " and ")}. ${loadOf(options)} for ${seconds.toFixed(1)} s.`,
+    tableOf(["", "Count", "Per second"], counts),
+    ...(times.length > 0 ? [tableOf(["Milliseconds", "p50", "p90", "p95", "p99", "p99.9", "max"], times)] : []),
+    kinds.length > 0 ? tableOf(["Error", "Clients"], kinds) : "No errors.",
+  ];
   if (ownLagMs > OWN_LAG_MS)
-    lines.push(
-      "",
+    sections.push(
       `This process was late itself (${ownLagMs.toFixed(0)} ms at the 99th percentile): the times say little about the server.`,
     );
-  return lines.join("\n");
+  sections.push(`${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC, Node.js ${process.version}.`);
+  return sections.join("\n\n");
 }
 
-function rowOf(name: string, percentiles: Percentiles | null): string | null {
+/** What each client was told to do. */
+function loadOf({ message, script }: LoadOptions): string {
+  if (script !== null) return "Each ran the script";
+  if (message === null) return "They listened";
+  const verb = message.kind === "question" ? "asked" : "sent";
+  return `Each ${verb} \`${printable(String(message.data[0]))}\` ${message.perSecond} time${message.perSecond === 1 ? "" : "s"} per second`;
+}
+
+function rowOf(name: string, percentiles: Percentiles | null): string[] | null {
   if (percentiles === null) return null;
   const { p50, p90, p95, p99, p999, max } = percentiles;
-  return `| ${name} | ${[p50, p90, p95, p99, p999, max].map((value) => value.toFixed(1)).join(" | ")} |`;
+  return [name, ...[p50, p90, p95, p99, p999, max].map((value) => (value < 10 ? value.toFixed(2) : value.toFixed(1)))];
+}
+
+/** The first column is text, the others are numbers. */
+function tableOf(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((title, column) => Math.max(4, title.length, ...rows.map((row) => row[column].length)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join(" | ")} |`;
+  const rule = widths.map((width, column) => (column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+  return [line(header), line(rule), ...rows.map(line)].join("\n");
 }
