@@ -13,12 +13,13 @@ function createApp() {
 
   io.on("connection", (socket) => {
     socket.on("enter", async (room, done) => {
+      if (typeof room !== "string") return;
       await socket.join(`chat ${room}`);
       socket.to(`chat ${room}`).emit("entered", socket.data.name);
       done?.();
     });
     socket.on("say", (room, text) => {
-      if (socket.rooms.has(`chat ${room}`)) io.to(`chat ${room}`).emit("said", socket.data.name, text);
+      if (typeof room === "string" && socket.rooms.has(`chat ${room}`)) io.to(`chat ${room}`).emit("said", socket.data.name, text);
     });
   });
   return io;
