@@ -1,9 +1,10 @@
 /**
- * `npm run bench:load-agreement -- [--seconds 8] [--rounds 2] [--clients 200] [--json file]`: whether `roomcast load` measures what the benchmark
+ * `npm run bench:load-agreement -- [--seconds 5] [--rounds 2] [--clients 200] [--json file]`: whether `roomcast load` measures what the benchmark
  * measures. The same server, of roomcast and of socket.io in turns (A B A B), is driven by `roomcast load` and by the benchmark's own
  * clients, with the same load: echoes with acknowledgement at 5 per second and client, then messages to rooms of 10 at 1 per second and client.
  * The server has a core of its own, the drivers another one. Its CPU time is read in the middle of the load, for a time in which both drivers
- * send the same number of messages. Prints both figures and their ratio; exits with 1 when a median ratio is not within 15 %.
+ * send the same number of messages. Prints both figures and their ratio. Exits with 1 when a mean ratio is not within 15 %; of times, differences below
+ * 0.1 ms are tolerated, and said: the benchmark's clients do next to nothing for an answer, those of `load` encode, mask, decode and count it.
  */
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -16,7 +17,7 @@ import { median } from "./lib/stats.mjs";
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: "string", default: "8" },
+    seconds: { type: "string", default: "5" },
     rounds: { type: "string", default: "2" },
     clients: { type: "string", default: "200" },
     json: { type: "string" },
@@ -26,6 +27,7 @@ const seconds = Number(values.seconds);
 const clients = Number(values.clients);
 const PER_ROOM = 10;
 const TOLERANCE = 0.15;
+const OWN_WORK_MS = 0.1;
 const serverCore = "0";
 const loadCore = String(Math.min(1, availableParallelism() - 1));
 const command = new URL("../bin/roomcast.js", import.meta.url).pathname;
@@ -144,8 +146,10 @@ function report(all) {
         const ratios = own.map(({ load, bench }) => load[figure] / bench[figure]);
         const [load, bench] = ["load", "bench"].map((driver) => median(own.map((turn) => turn[driver][figure])));
         const ratio = ratios.reduce((sum, each) => sum + each, 0) / ratios.length;
-        const agrees = Math.abs(ratio - 1) <= TOLERANCE;
-        found.push({ name, shape: shape.name, figure, load, bench, ratio, ratios, agrees });
+        const isWithin = Math.abs(ratio - 1) <= TOLERANCE;
+        const isOwnWork = unit === "ms" && Math.abs(load - bench) < OWN_WORK_MS;
+        const verdict = isWithin ? "yes" : isOwnWork ? `no, but within ${OWN_WORK_MS} ms` : "**no**";
+        found.push({ name, shape: shape.name, figure, load, bench, ratio, ratios, isWithin, agrees: isWithin || isOwnWork });
         const each = ratios.map((value) => value.toFixed(2)).join(", ");
         const cells = [
           name,
@@ -155,7 +159,7 @@ function report(all) {
           bench.toFixed(digits),
           `${ratio.toFixed(2)} (${each})`,
         ];
-        console.log(`| ${cells.join(" | ")} | ${agrees ? "yes" : "**no**"} |`);
+        console.log(`| ${cells.join(" | ")} | ${verdict} |`);
       }
     }
   }

@@ -132,7 +132,7 @@ class LoadRun {
         progress(this.line(now - begunAt));
       }
       const ms = Math.min(until - now - TIMER_MS, STEP_MS);
-      await new Promise((resolve) => void (ms > 0 ? setTimeout(resolve, ms) : setImmediate(resolve)));
+      await (ms > 0 ? new Promise((resolve) => setTimeout(resolve, ms)) : turnsUntil(until));
     };
 
     while ((this.all.length < clients || this.opening > 0) && !isStopped()) {
@@ -292,6 +292,14 @@ class LoadRun {
     const times = answers.count === 0 ? "" : `  p50 ${inMs(answers.percentile(50))}  p99 ${inMs(answers.percentile(99))} ms`;
     return `${Math.round(ms / 1000)} s  connected ${connecting.count}/${options.clients}  sent ${this.sent}  answered ${this.answered}${times}  received ${this.received}  errors ${failures}`;
   }
+}
+
+/** Turns of the event loop until that time, at least one, so that what arrives is read also when sending is behind. */
+function turnsUntil(time: number): Promise<void> {
+  return new Promise((resolve) => {
+    const turn = (): void => void (performance.now() < time ? setImmediate(turn) : resolve());
+    setImmediate(turn);
+  });
 }
 
 /** Whole microseconds. */
