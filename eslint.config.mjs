@@ -34,6 +34,7 @@ const anyByApi = [
   "src/server/**",
   "src/cluster/**",
   "src/metrics/**",
+  "src/dashboard/**",
   "src/testing/**",
   "src/engine/middleware.ts",
   "src/engine/options.ts",
@@ -90,6 +91,13 @@ export default tseslint.config(
     rules: { "no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_", caughtErrors: "none" }] },
   },
   { files: ["**/*.cjs", "bin/*.js", "examples/**/*.js"], languageOptions: { sourceType: "commonjs", globals: commonJsGlobals } },
+  {
+    files: ["src/dashboard/page/*.js"],
+    languageOptions: {
+      sourceType: "module",
+      globals: { ...browserGlobals, FormData: "readonly", Intl: "readonly", requestAnimationFrame: "readonly" },
+    },
+  },
   { files: ["examples/**/public/**/*.js"], languageOptions: { sourceType: "script", globals: browserGlobals } },
   { files: ["**/*.mjs", "test/**/*.js"], languageOptions: { sourceType: "module" } },
   {

@@ -4,7 +4,8 @@
  * Loading one file instead of a hundred takes two thirds of the time. Bundlers were tried for it: they give classes other names, which
  * users see, or wrap every function to prevent that. Comments, a fifth of the bytes, stay out, and so do the sources in the map:
  * with either the package would be larger than the original. The map names file and line.
- * What servers never load, the command and the testing kit, stays out of the bundle, module by module: every start would have to read it.
+ * What most servers never load, the command, the dashboard and the testing kit, stays out of the bundle, module by module: every start would have to
+ * read it. The text of a file stands in place of each call `textOfFile("path")`: the page of the dashboard.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -17,7 +18,7 @@ const require = createRequire(import.meta.url);
 const declared = process.argv[2];
 const sources = join(root, "src");
 const compiled = filesIn(sources).map((file) => file.replace(/\.ts$/, ".js"));
-const isApart = (file) => /^((cli|testing)\/|public\/(cli|testing)\.js$)/.test(file);
+const isApart = (file) => /^((cli|dashboard|testing)\/|public\/(cli|dashboard|testing)\.js$)/.test(file);
 const modules = compiled.filter((file) => !isApart(file));
 const { config } = ts.readConfigFile(join(root, "tsconfig.json"), ts.sys.readFile);
 const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root);
@@ -63,7 +64,10 @@ const modules = {
 }
 
 function transpile(file) {
-  const { outputText, sourceMapText } = ts.transpileModule(readFileSync(join(sources, sourceOf(file)), "utf8"), { compilerOptions });
+  const source = readFileSync(join(sources, sourceOf(file)), "utf8");
+  const folder = dirname(join(sources, file));
+  const whole = source.replaceAll(/\btextOfFile\("([^"]+)"\)/g, (_, path) => JSON.stringify(readFileSync(join(folder, path), "utf8")));
+  const { outputText, sourceMapText } = ts.transpileModule(whole, { compilerOptions });
   return { outputText: outputText.replace(/\/\/# sourceMappingURL=.*\s*$/, ""), sourceMapText };
 }
 

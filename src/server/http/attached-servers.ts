@@ -1,8 +1,8 @@
 // The engines and HTTP servers of a Socket.IO server, and how `io.close()` closes them: in which order, and within which time.
-import type { Server as HTTPServer } from "node:http";
+import type { IncomingMessage, Server as HTTPServer, ServerResponse } from "node:http";
 import type { Socket as NetSocket } from "node:net";
 import createDebug from "debug";
-import { Server as Engine } from "../../engine/hosts/node/http";
+import { Server as Engine, standInFront } from "../../engine/hosts/node/http";
 import { NOT_CARRIED, type ForeignSessions } from "../../engine/foreign-sessions";
 import type { TemplatedApp } from "../../engine/hosts/uws/api";
 import { UwsServer as UwsEngine, type UwsOptions } from "../../engine/hosts/uws/server";
@@ -71,6 +71,8 @@ export class AttachedServers {
   /** Each takes back something that attaching has done to an engine, an HTTP server or an app. */
   private undo: (() => unknown)[] = [];
   private servers: Map<TServerInstance, ClosableServer> = new Map();
+  /** Ends what `mount` has begun. */
+  private readonly mounts: Set<() => void> = new Set();
   /** With the option `handleSignals`: listens while there is an engine. */
   private readonly signals: SignalHandler | null;
   /** The sessions of other processes, which the engines carry; null if they don't. */
@@ -171,6 +173,24 @@ export class AttachedServers {
     return engine;
   }
 
+  /**
+   * Puts a handler in front of the request listeners of the HTTP servers of Node that are attached now.
+   * @param takes  answers a request, or leaves it alone and gives false
+   * @param onEnd  called once: by the result, by `close` or by `detach`
+   * @returns ends that; null without such an HTTP server
+   */
+  mount(takes: (request: IncomingMessage, response: ServerResponse) => boolean, onEnd: () => void): (() => void) | null {
+    if (this.servers.size === 0) return null;
+    const removals = [...this.servers.keys()].map((server) => standInFront(server as HTTPServer, takes));
+    const end = (): void => {
+      if (!this.mounts.delete(end)) return;
+      for (const remove of removals) remove();
+      onEnd();
+    };
+    this.mounts.add(end);
+    return end;
+  }
+
   private addServer(server: TServerInstance): void {
     if (!this.servers.has(server)) this.servers.set(server, new ClosableServer(server));
   }
@@ -195,6 +215,7 @@ export class AttachedServers {
     this.engines = new Set();
     this.servers = new Map();
     this.undo = [];
+    for (const end of this.mounts) end();
     this.pendingCloses++;
     try {
       // The last requests of other processes' sessions are carried while nothing new arrives.
@@ -234,6 +255,7 @@ export class AttachedServers {
       const settings = resolveDrain(given ?? { timeoutMs: 0 }, this.context.encoder);
       const result = await this.moveClients(settings);
       if (this.isClosing) return (await this.lastClose, result);
+      for (const end of this.mounts) end();
       forEachInTurn(this.undo.splice(0).reverse(), (undo) => undo());
       for (const server of this.servers.values()) server.release();
       this.signals?.stop();

@@ -30,7 +30,7 @@ function bundle(t, sources) {
 test("a build fails when a module of the bundle loads one that is not in it", (t) => {
   const apart = "export const value = 1;";
   assert.deepEqual(bundle(t, { "index.ts": `export { value } from "./support/a";`, "support/a.ts": apart }), { status: 0, stderr: "" });
-  for (const folder of ["cli", "testing"]) {
+  for (const folder of ["cli", "dashboard", "testing"]) {
     const { status, stderr } = bundle(t, { "index.ts": `export { value } from "./${folder}/a";`, [`${folder}/a.ts`]: apart });
     assert.equal(status, 1);
     assert.match(stderr, new RegExp(`index\\.js is in the bundle and requires ${folder}/a\\.js, which is not`));

@@ -11,7 +11,7 @@ const floors = [
   [/^engine\//, 2],
   [/^server\//, 3],
   [/^(cluster|metrics)\//, 4],
-  [/^(cli|testing)\//, 5],
+  [/^(cli|dashboard|testing)\//, 5],
   [/^((index|socket|socket-types|broadcast-operator|namespace|parent-namespace|client|typed-events)\.ts$|public\/)/, DOOR],
 ];
 
