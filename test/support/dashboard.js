@@ -41,7 +41,7 @@ export async function act(port, body, headers = {}) {
 }
 
 /** Sends the form of the login. */
-export function login(port, username, password, headers = {}) {
+export function login(port, username, password, headers = {}, path = undefined) {
   const body = new URLSearchParams({ username, password }).toString();
-  return ask(port, "/login", { method: "POST", body, headers: { ...ownOrigin(port), ...headers } });
+  return ask(port, "/login", { method: "POST", body, headers: { ...ownOrigin(port), ...headers }, path });
 }

@@ -83,8 +83,8 @@ export function sparkline() {
   const line = svg.appendChild(document.createElementNS(SVG, "polyline"));
   return {
     svg,
-    draw(values) {
-      const top = Math.max(...values, 1e-9);
+    draw(values, least) {
+      const top = Math.max(...values, least);
       const points = values.map((value, i) => {
         const x = WIDTH - (values.length - 1 - i) * (WIDTH / 119);
         return `${x.toFixed(1)},${(HEIGHT - 2 - (value / top) * (HEIGHT - 6)).toFixed(1)}`;
@@ -108,7 +108,8 @@ export function bytes(value) {
   return `${short.format(value / 1000 ** step)} ${["", "kB", "MB", "GB"][step]}`;
 }
 
-export const ms = (value) => (value === null ? "–" : value < 10 ? value.toFixed(2) : whole.format(Math.round(value)));
+export const ms = (value) =>
+  value === null ? "–" : value < 1 ? value.toFixed(3) : value < 10 ? value.toFixed(2) : whole.format(Math.round(value));
 
 /** How long something is, from seconds. */
 export function duration(seconds) {

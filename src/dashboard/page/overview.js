@@ -1,30 +1,36 @@
 // The views of figures: overview, cluster and log.
 import { byId, bytes, clock, count, duration, el, fillTable, linkButton, ms, rate, setText, sparkline } from "./elements.js";
 
-/** Title, value, note below it, and curve: of the figures `f` and of a sample `s`. */
+/** Title, value, note below it, curve, and the least height of its scale: of the figures `f` and of a sample `s`. */
 const TILES = [
   ["Sessions", (f) => count(f.stats.sessions), (f, s) => `+${rate(s.opened)} −${rate(s.closed)} per second`, (s) => s.sessions],
   ["Sockets", (f) => count(f.sockets), (f) => `in ${count(f.rooms)} rooms`, (s) => s.sockets],
   ["Received per second", (f, s) => rate(s.received), (f) => `${count(f.listenerErrors)} errors of listeners`, (s) => s.received],
   ["Sent per second", (f, s) => rate(s.sent + s.delivered), (f, s) => `${rate(s.delivered)} broadcast`, (s) => s.sent + s.delivered],
-  ["Waiting to be sent", (f) => bytes(f.stats.outbox.bytes), (f) => `${count(f.stats.outbox.packets)} packets`, (s) => s.waitingBytes],
+  [
+    "Waiting to be sent",
+    (f) => bytes(f.stats.outbox.bytes),
+    (f) => `${count(f.stats.outbox.packets)} packets`,
+    (s) => s.waitingBytes,
+    1000,
+  ],
   [
     "Listeners, 95 %",
     (f, s) => (s.eventMs === null ? "–" : `${ms(s.eventMs)} ms`),
     (f) => `of ${count(f.latencies.event?.count ?? 0)} events`,
     (s) => s.eventMs ?? 0,
   ],
-  ["Event loop lag", (f) => `${f.health.loopLagMs} ms`, (f) => `${count(f.stats.deadlines.process)} deadlines`, (s) => s.loopLagMs],
+  ["Event loop lag", (f) => `${f.health.loopLagMs} ms`, (f) => `${count(f.stats.deadlines.process)} deadlines`, (s) => s.loopLagMs, 100],
   ["Memory", (f) => bytes(f.memoryBytes), (f) => `running for ${duration(f.uptimeSeconds)}`, (s) => s.memoryBytes],
 ];
 const LATENCIES = { handshake: "Handshakes", event: "Listeners", ack: "Acks" };
 const REFUSALS = ["unknown transport", "unknown session", "bad handshake method", "bad request", "forbidden", "unsupported protocol"];
 const ONE = [{ title: "Name" }, { title: "Count", number: true }];
 
-const tiles = TILES.map(([title, value, note, curve]) => {
+const tiles = TILES.map(([title, value, note, curve, least = 1]) => {
   const parts = { value: el("dd", { class: "value" }), note: el("dd", { class: "note" }), line: sparkline() };
   byId("tiles").append(el("div", { class: "tile" }, el("dt", {}, title), parts.value, parts.note, el("dd", {}, parts.line.svg)));
-  return { ...parts, valueOf: value, noteOf: note, curve };
+  return { ...parts, valueOf: value, noteOf: note, curve, least };
 });
 
 /** @param open  opens the details of a socket */
@@ -33,7 +39,7 @@ export function showFigures(figures, samples, open) {
   for (const tile of tiles) {
     setText(tile.value, tile.valueOf(figures, last));
     setText(tile.note, tile.noteOf(figures, last));
-    tile.line.draw(samples.map(tile.curve));
+    tile.line.draw(samples.map(tile.curve), tile.least);
   }
   showOverview(figures, open);
   showCluster(figures);
@@ -77,11 +83,11 @@ function showCluster({ at, nodes, health, adapter, stats }) {
     byId("nodes"),
     [
       { title: "Server" },
-      { title: "State" },
-      number("Clients"),
-      number("Lag, ms", true),
       { title: "Version", wide: true },
       number("Running for", true),
+      number("Lag, ms", true),
+      number("State"),
+      number("Clients"),
     ],
     nodes.map((node) => [
       node.isSelf ? `${node.address} (this one)` : node.address,

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { linkedNodes } from "../../support/bus-link.js";
 import { connect, once } from "../../support/client.js";
 import { act, ask, dashboard, ownOrigin, state } from "../../support/dashboard.js";
-import { crowd, pair, joinServer } from "../../support/pairs.js";
+import { crowd, joinServer, pair, wirePeer } from "../../support/pairs.js";
 import { startServer } from "../../support/server.js";
 import { oursOnly, Server } from "../../support/target.js";
 
@@ -308,6 +308,29 @@ test("shows the servers of a cluster, finds sockets of others by id and room, an
   const left = once(far.client, "disconnect");
   assert.deepEqual((await act(here.port, { action: "disconnect", namespace: "/", target: far.socket.id })).json(), { sockets: 1 });
   await left;
+});
+
+test("only counts the sockets of other servers in a large room [ROB-975]", OURS, async (t) => {
+  const { nodes } = await linkedNodes(t, 2);
+  const [here, there] = nodes;
+  dashboard(here.io);
+  there.io.on("connection", (socket) => socket.join("large"));
+  const search = async () => (await ask(here.port, "/api/elsewhere?namespace=/&search=large")).json();
+  await Promise.all(Array.from({ length: 200 }, () => wirePeer(t, there.port)));
+  const { rows, isOnlyCounted } = await search();
+  assert.deepEqual([rows.length, isOnlyCounted], [200, false]);
+  await wirePeer(t, there.port);
+  assert.deepEqual(await search(), { rows: [], total: 201, isOnlyCounted: true, silent: 0 });
+});
+
+test("tells how many servers did not answer [ROB-975]", { ...OURS, timeout: 20_000 }, async (t) => {
+  const { nodes, bus } = await linkedNodes(t, 2, { presence: { heartbeatInterval: 50, heartbeatTimeout: 60_000 } });
+  dashboard(nodes[0].io, { allow: ["disconnect"] });
+  bus.set("stall");
+  const { rows, silent } = (await ask(nodes[0].port, "/api/elsewhere?namespace=/&search=room")).json();
+  assert.deepEqual([rows, silent], [[], 1]);
+  const answer = await act(nodes[0].port, { action: "disconnect", namespace: "/", target: "room" });
+  assert.deepEqual([answer.status, answer.text.trim()], [409, "no server that answered has it"]);
 });
 
 test("gives hostile names as JSON, which no browser takes for a page [ROB-974]", OURS, async (t) => {

@@ -1,0 +1,83 @@
+/** `roomcast/dashboard` over Redis, and behind nginx. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { once } from "../../support/client.js";
+import { act, ask, dashboard, login, state } from "../../support/dashboard.js";
+import { startServer } from "../../support/server.js";
+import { startBackends } from "./backends.js";
+import { eventually, startNodes } from "./cluster.js";
+import { startNginx } from "./services.js";
+
+const NAME = "roomcast/redis with redis";
+const [backend] = await startBackends((name) => name === NAME);
+const AUTH = { username: "ops", password: "correct horse" };
+
+test("shows three servers over Redis, finds their sockets and acts on them [ROB-973, ROB-975]", async (t) => {
+  const { servers, sockets, clients, nodes } = await startNodes(t, backend, { bases: Array(3).fill("ours") });
+  const [{ port }] = nodes;
+  const log = [];
+  dashboard(servers[0], { allow: ["disconnect", "join", "leave", "send"], intervalMs: 100, log: (entry) => log.push(entry) });
+  await eventually(async () => {
+    const { figures } = await state(port);
+    return figures.nodes.length === 3 && figures.nodes.reduce((sum, node) => sum + node.clients, 0) === 3;
+  }, "the servers to tell of their clients");
+  const { figures } = await state(port);
+  assert.deepEqual(
+    [figures.health.adapter.status, figures.nodes.filter(({ isSelf }) => isSelf).length, figures.stats.sessions],
+    ["ok", 1, 1],
+  );
+
+  assert.deepEqual((await act(port, { action: "join", namespace: "/", target: sockets[1].id, room: "far" })).json(), { sockets: 1 });
+  await eventually(() => sockets[1].rooms.has("far"), "the socket to join");
+  sockets[2].join("far");
+  const search = async () => (await ask(port, "/api/elsewhere?namespace=/&search=far")).json();
+  await eventually(async () => (await search()).total === 2, "both to be found");
+  assert.deepEqual((await search()).rows.map(({ id }) => id).sort(), [sockets[1].id, sockets[2].id].sort());
+  assert.deepEqual((await ask(port, "/api/room?namespace=/&room=far")).json(), { count: 2, silent: 0 });
+  const one = (await ask(port, `/api/socket?namespace=/&id=${sockets[2].id}`)).json();
+  assert.deepEqual([one.isHere, one.roomNames], [false, ["far"]]);
+
+  const got = Promise.all([once(clients[1], "news"), once(clients[2], "news")]);
+  assert.deepEqual((await act(port, { action: "send", namespace: "/", target: "far", event: "news", args: [1] })).json(), { sockets: 2 });
+  assert.deepEqual(await got, [[1], [1]]);
+  await act(port, { action: "leave", namespace: "/", target: sockets[2].id, room: "far" });
+  await eventually(() => !sockets[2].rooms.has("far"), "the socket to leave");
+  const left = once(clients[1], "disconnect");
+  await act(port, { action: "disconnect", namespace: "/", target: sockets[1].id });
+  assert.equal((await left)[0], "io server disconnect");
+  await eventually(async () => (await state(port)).figures.adapter.counters.received > 0, "what has arrived to be counted");
+  assert.deepEqual(
+    log.map(({ action, outcome, sockets: count }) => [action, outcome, count]),
+    [
+      ["join", "done", 1],
+      ["send", "done", 2],
+      ["leave", "done", 1],
+      ["disconnect", "done", 1],
+    ],
+  );
+});
+
+test("nginx on the same machine makes nobody local, and the login works below another path [ROB-971, ROB-972]", async (t) => {
+  const plain = await startServer(t);
+  dashboard(plain.io);
+  const closed = await startServer(t);
+  dashboard(closed.io, { auth: AUTH, loopback: false });
+  const locations = `
+    location /plain/ { proxy_pass http://127.0.0.1:${plain.port}/dashboard/; }
+    location /ops/dashboard {
+      proxy_pass http://127.0.0.1:${closed.port}/dashboard;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header X-Forwarded-Host $http_host;
+    }`;
+  const { port } = await startNginx((at) => `server { listen 127.0.0.1:${at}; ${locations} }`);
+  assert.equal((await ask(port, "/", { path: "/plain" })).status, 403);
+  const at = { path: "/ops/dashboard" };
+  const redirect = await ask(port, "", at);
+  assert.equal(new URL(redirect.headers.location, `http://127.0.0.1:${port}/ops/dashboard`).pathname, "/ops/dashboard/");
+  assert.equal((await ask(port, "/", at)).status, 401);
+  const answer = await login(port, "ops", "correct horse", {}, at.path);
+  assert.equal(answer.status, 303);
+  const cookie = answer.headers["set-cookie"][0].split(";")[0];
+  assert.equal((await ask(port, "/api/state", { ...at, headers: { cookie } })).json().user, "ops");
+});
