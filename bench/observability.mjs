@@ -1,6 +1,6 @@
 /**
  * `npm run bench:observability -- [--against DIRECTORY] [--turns 16] [--only channels]`: what it costs to look. Server CPU time of echoes with acknowledgement, with an empty subscriber of every
- * channel, with Prometheus and with spans of OpenTelemetry, each as a ratio to the same server unobserved; with `--against` also that one as a ratio to a
+ * channel, with the dashboard closed and open in one page, with Prometheus and with spans of OpenTelemetry, each as a ratio to the same server unobserved; with `--against` also that one as a ratio to a
  * build in another directory. All servers run, and are measured in turns; a ratio is the median over the turns. The packages are those of `test/peers/metrics`.
  */
 import { fork } from "node:child_process";
@@ -20,6 +20,7 @@ const { values: options } = parseArgs({
     only: { type: "string" },
     serve: { type: "string" },
     mode: { type: "string" },
+    look: { type: "string" },
   },
 });
 const CLIENTS = 20;
@@ -35,6 +36,16 @@ const modes = {
     const texts = sources.map((file) => readFileSync(`${root}/src/${file}`, "utf8")).join("");
     for (const name of new Set(texts.match(/roomcast:[a-z:]+[a-z]/g))) subscribe(name, () => {});
   },
+  dashboard(io) {
+    mountDashboard(io);
+  },
+  /** As a page does it: figures and the list of sockets, each second. */
+  async "one page"(io) {
+    mountDashboard(io);
+    const url = `http://127.0.0.1:${io.httpServer.address().port}/dashboard/api`;
+    const page = fork(fileURLToPath(import.meta.url), ["--look", url]);
+    process.once("exit", () => page.kill());
+  },
   prometheus(io, metrics) {
     metrics.prometheusMetrics(io, { client: packages("prom-client"), events: ["echo"] });
   },
@@ -49,14 +60,24 @@ const modes = {
   },
 };
 
+function mountDashboard(io) {
+  createRequire(import.meta.url)("../dist/public/dashboard.js").dashboard(io);
+}
+
+async function look(url) {
+  setInterval(async () => {
+    for (const path of ["state", "sockets"]) await (await fetch(`${url}/${path}`)).text();
+  }, 1000);
+}
+
 async function serve(directory, mode) {
   const require = createRequire(`${directory}/package.json`);
   const { Server } = require(`${directory}/dist/index.js`);
   const httpServer = createServer().listen(0, "127.0.0.1");
   const io = new Server(httpServer, { pingInterval: 300_000, serveClient: false });
-  if (mode !== "none") await modes[mode](io, require(`${directory}/dist/public/metrics.js`));
   io.on("connection", (socket) => socket.on("echo", (value, answer) => answer(value)));
   await once(httpServer, "listening");
+  if (mode !== "none") await modes[mode](io, require(`${directory}/dist/public/metrics.js`));
   process.on("message", () => process.send({ cpu: process.cpuUsage() }));
   process.send({ port: httpServer.address().port });
 }
@@ -128,4 +149,5 @@ async function run() {
   }
 }
 
-await (options.serve === undefined ? run() : serve(options.serve, options.mode));
+if (options.look !== undefined) await look(options.look);
+else await (options.serve === undefined ? run() : serve(options.serve, options.mode));

@@ -21,7 +21,6 @@ const TOKEN_HEADER = "x-dashboard-token";
 const LOG_KEPT = 100;
 const WRONG = "The name or the password is wrong.";
 const CROSS_ORIGIN = "This request does not come from a page of this dashboard.";
-const TOO_LARGE = "The request is too large.";
 
 /** The dashboard of one server. */
 export class DashboardHandler {
@@ -33,6 +32,7 @@ export class DashboardHandler {
   private readonly listing: Listing;
   private readonly logged: DashboardLogEntry[] = [];
   private readonly version = ownVersion();
+  private isEnded = false;
 
   constructor(io: Server<any, any, any, any>, options: ResolvedOptions) {
     this.io = io;
@@ -57,7 +57,9 @@ export class DashboardHandler {
     return true;
   }
 
+  /** Requests that are being answered get no figures any more: nothing starts again. */
   end(): void {
+    this.isEnded = true;
     this.sampler.end();
   }
 
@@ -69,6 +71,7 @@ export class DashboardHandler {
 
   private async answer(request: IncomingMessage, reply: Reply, name: string, query: URLSearchParams): Promise<void> {
     const verdict = await this.access.judge(request);
+    if (this.isEnded) return reply.text(404, "not found");
     const isPost = request.method === "POST";
     if (!isPost && request.method !== "GET" && request.method !== "HEAD")
       return reply.text(405, "GET, HEAD or POST", { Allow: "GET, HEAD, POST" });
@@ -89,6 +92,7 @@ export class DashboardHandler {
 
   private async answerQuestion(reply: Reply, name: string, query: URLSearchParams, visitor: Visitor): Promise<void> {
     const of = (key: string): string => query.get(key) ?? "";
+    if (name.startsWith("api/")) this.sampler.watch();
     switch (name) {
       case "api/state":
         return reply.json(await this.state(Number(of("since")) || 0, visitor));
@@ -129,7 +133,7 @@ export class DashboardHandler {
       return reply.file({ type: "text/plain", text: "" }, 200, { "Set-Cookie": this.access.endSession() });
     }
     const body = await readBody(request);
-    if (body === null) return reply.text(413, TOO_LARGE, { Connection: "close" });
+    if (body === null) return reply.tooLarge();
     return this.act(reply, body, visitor);
   }
 
@@ -167,7 +171,7 @@ export class DashboardHandler {
       return reply.file(loginPage(`Too many attempts. Try again in ${seconds} seconds.`), 429, { "Retry-After": seconds });
     }
     const body = await readBody(request);
-    if (body === null) return reply.text(413, TOO_LARGE, { Connection: "close" });
+    if (body === null) return reply.tooLarge();
     const fields = new URLSearchParams(body);
     const given = { username: fields.get("username") ?? "", password: fields.get("password") ?? "" };
     if (!this.access.matches(given)) {

@@ -41,20 +41,29 @@ export class Reply {
     this.file({ type: "application/json; charset=utf-8", text: JSON.stringify(value) }, status);
   }
 
+  /** Answers a body that is too large, and ends the connection where one is there for this request alone. */
+  tooLarge(): void {
+    this.text(413, "The request is too large.", this.request.httpVersionMajor === 1 ? { Connection: "close" } : {});
+  }
+
   /** Another GET request follows, to a place relative to this one: a proxy may have another path in front. */
   redirect(location: string, headers: Record<string, string> = {}): void {
     this.file({ type: "text/plain; charset=utf-8", text: "" }, 303, { ...headers, Location: location });
   }
 }
 
-/** @returns the body; null if it is larger than 64 KiB. Rejects if the client leaves before its end */
-export async function readBody(request: IncomingMessage): Promise<string | null> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > BODY_MAX) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
+/** @returns the body; null as soon as it is larger than 64 KiB: the rest is read and thrown away. Rejects if the client leaves before its end */
+export function readBody(request: IncomingMessage): Promise<string | null> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= BODY_MAX) chunks.push(chunk);
+      else resolve(null);
+    });
+    request.on("end", () => resolve(Buffer.concat(chunks).toString("utf8")));
+    request.on("error", reject);
+    request.on("close", () => reject(new Error("the client left before the end of its request")));
+  });
 }

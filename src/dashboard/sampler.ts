@@ -85,11 +85,10 @@ export class Sampler {
   }
 
   /**
-   * Gives figures that are at most one interval old.
+   * Gives figures that are at most one interval old, while it watches.
    * @param since  number of the last sample that the page has; only later ones are given
    */
   async read(since: number): Promise<{ figures: Figures; samples: readonly Sample[] }> {
-    this.watch();
     const figures = await this.current();
     return { figures, samples: this.samples.filter(({ number }) => number > since) };
   }
@@ -105,7 +104,8 @@ export class Sampler {
     this.onEnd();
   }
 
-  private watch(): void {
+  /** A page is open: watches from now on, until no page has asked for 10 seconds. */
+  watch(): void {
     if (this.watching !== null) return void this.watching.timer.refresh();
     const timer = setTimeout(() => this.end(), Math.max(IDLE_MS, 5 * this.intervalMs)).unref();
     this.watching = { traffic: new TrafficCounter(this.io), timer };

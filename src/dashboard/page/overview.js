@@ -111,7 +111,7 @@ function showCluster({ at, nodes, health, adapter, stats }) {
   const state = { ok: "link works", degraded: "link interrupted", none: "no link to other servers" }[health.adapter.status];
   fillTable(byId("adapter"), pair, [
     ["State", el("span", { class: health.adapter.status === "degraded" ? "bad" : "" }, state + since)],
-    ...Object.entries(adapter.counters).map(([name, times]) => [`Messages ${name}`, count(times)]),
+    ...Object.entries(adapter.counters).map(([name, times]) => [`Messages: ${name}`, count(times)]),
   ]);
   fillTable(byId("tables"), pair, [
     ["Polls", count(stats.requests.polls)],

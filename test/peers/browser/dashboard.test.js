@@ -127,6 +127,8 @@ test("shows and acts on sockets of two servers, and its log [ROB-973, ROB-975]",
   const { page, errors } = await openPage(await launch(t), pageOf(here), { viewport: SIZES[0] });
   await goTo(page, "Cluster");
   await page.getByText("2 with 1 clients").waitFor();
+  await page.getByText(/^link works since/).waitFor();
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
   await goTo(page, "Sockets");
   await page.locator("#view-sockets").getByLabel("Search").fill("far");
   await page.getByText("1 with this id or room").waitFor();

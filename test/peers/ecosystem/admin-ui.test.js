@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { instrument } from "@socket.io/admin-ui";
 import { client, connect, once, record } from "../../support/client.js";
+import { act, ask } from "../../support/dashboard.js";
 import { assertRoomcast, startServer } from "./support/roomcast.js";
 
 const require = createRequire(import.meta.url);
@@ -172,4 +173,20 @@ test("@socket.io/admin-ui sees namespaces that are made later [MEM-1, EX-197]", 
     const socket = await connect(t, url, namespace);
     await find("socket_connected", ({ id, nsp }) => id === socket.id && nsp === namespace);
   }
+});
+
+test("@socket.io/admin-ui works beside the dashboard of roomcast, and each sees the same sockets [MEM-1, ROB-970]", async (t) => {
+  const { io, port, url } = await startInstrumented(t, { auth: false, mode: "development" });
+  require("socket.io/dashboard").dashboard(io, { allow: ["join"], intervalMs: 100 });
+  const { find } = connectAdmin(t, url);
+  await find("all_sockets");
+  const socket = await connect(t, url, "/", { transports: ["websocket"] });
+  await find("socket_connected", ({ id }) => id === socket.id);
+  const { rows } = (await ask(port, "/api/sockets")).json();
+  assert.deepEqual(rows.map(({ namespace, id }) => [namespace, id === socket.id]).sort(), [
+    ["/", true],
+    ["/admin", false],
+  ]);
+  assert.deepEqual((await act(port, { action: "join", namespace: "/", target: socket.id, room: "seen" })).json(), { sockets: 1 });
+  await find("room_joined", (_namespace, room, id) => room === "seen" && id === socket.id);
 });

@@ -1,5 +1,6 @@
 /** `roomcast/dashboard`: where it is mounted, what it shows, what it does, and what is left when it is gone. */
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
 import { hasSubscribers } from "node:diagnostics_channel";
 import { connect as connectHttp2 } from "node:http2";
 import { readdirSync, statSync } from "node:fs";
@@ -48,13 +49,26 @@ test("is mounted over HTTPS and HTTP/2, and at another path [ROB-970]", OURS, as
   dashboard(secure.io, { path: "/admin/live" });
   assert.equal((await ask(secure.port, "/", { path: "/admin/live", tls: true })).status, 200);
   const { io, url } = await startServer(t, {}, { http2: true });
-  dashboard(io);
+  dashboard(io, { allow: ["send"] });
   const session = connectHttp2(url, { rejectUnauthorized: false });
   t.after(() => session.close());
-  const stream = session.request({ ":path": "/dashboard/api/state" });
-  const [headers] = await once(stream, "response");
-  assert.equal(headers[":status"], 200);
-  stream.resume();
+  const send = async (headers, body) => {
+    const stream = session.request(headers);
+    stream.end(body);
+    const [{ ":status": status }] = await once(stream, "response");
+    let text = "";
+    for await (const chunk of stream) text += chunk;
+    return { status, text };
+  };
+  const { token } = JSON.parse((await send({ ":path": "/dashboard/api/state" })).text);
+  const post = { ":path": "/dashboard/api/act", ":method": "POST", "x-dashboard-token": token };
+  const action = JSON.stringify({ action: "send", namespace: "/", target: "room", event: "hello" });
+  assert.equal(
+    (await send({ ...post, origin: "https://evil.example" }, action)).text,
+    "This request does not come from a page of this dashboard.\n",
+  );
+  assert.equal((await send({ ...post, origin: url }, action)).status, 409);
+  assert.equal((await send({ ...post, origin: url }, "x".repeat(70_000))).status, 413);
 });
 
 for (const end of ["the function that it gives", "io.detach()", "io.close()"]) {
@@ -127,6 +141,43 @@ test("shows sessions, namespaces, rates, latencies, limits and the process [ROB-
   const numbers = last.samples.map(({ number }) => number);
   const { samples } = (await ask(port, `/api/state?since=${numbers.at(-1)}`)).json();
   assert.ok(samples.every(({ number }) => number > numbers.at(-1)));
+});
+
+test("shows clients that read slowly, limits that were met, and why connections ended [ROB-976]", OURS, async (t) => {
+  const { io, port, url } = await startServer(t, { limits: { messagesPerSecond: 5, overRate: "close" } });
+  dashboard(io, { intervalMs: 100 });
+  const slow = await wirePeer(t, port);
+  slow.socket.pause();
+  const { sid } = slow.payload;
+  io.in(sid).emit("much", "x".repeat(20_000_000));
+  const flood = await connect(t, url, "/", { transports: ["websocket"] });
+  const gone = once(flood, "disconnect");
+  for (let i = 0; i < 100; i++) flood.emit("more");
+  await gone;
+  const { figures } = await state(port);
+  assert.deepEqual(
+    figures.slow.map(({ id, waitingBytes }) => [id, waitingBytes > 1_000_000]),
+    [[sid, true]],
+  );
+  assert.ok(figures.stats.outbox.bytes > 1_000_000);
+  assert.deepEqual(figures.limits, [["RC_ERR_MESSAGE_RATE", 1]]);
+  assert.equal(
+    figures.ends.reduce((sum, [, count]) => sum + count, 0),
+    1,
+  );
+});
+
+test("a request that is under way when the page is taken away starts nothing again [ROB-970]", OURS, async (t) => {
+  const { io, port } = await startServer(t);
+  const asks = new EventEmitter();
+  const asked = once(asks, "ask");
+  const unmount = dashboard(io, { auth: () => new Promise((decide) => asks.emit("ask", decide)), loopback: false });
+  const answer = ask(port, "/api/state");
+  const [decide] = await asked;
+  unmount();
+  decide(true);
+  assert.equal((await answer).status, 404);
+  assert.deepEqual(subscribed(), []);
 });
 
 test("takes figures once in an interval, whatever the number of pages, and its requests are no clients [ROB-976]", OURS, async (t) => {

@@ -20,6 +20,7 @@ const cases = [
   ["back-pressure.ts", "know drained() and the policies for slow readers [ROB-745, ROB-746, ROB-752]"],
   ["cluster.ts", "know the options of createAdapter() for the workers of one machine [ROB-866]"],
   ["metrics.ts", "know the metrics, and the messages of diagnostics channels [ROB-935, ROB-940, ROB-941]"],
+  ["dashboard.ts", "know the options of the dashboard, and what it logs [ROB-970, ROB-973]"],
   ["redis.ts", "know the adapters over Redis and their options [SHR-3, ROB-830]"],
   ["testing.ts", "know test servers, their clients by the event maps of the server, and the suites [ROB-955, ROB-958, ROB-964]"],
   ["official-adapter.ts", "take the adapter class of socket.io-adapter for ours, and ours for it [ROB-570]"],
