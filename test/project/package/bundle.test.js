@@ -60,3 +60,23 @@ for (const { format, file, source } of variants) {
     assert.match(await (await fetch(clientFile)).text(), /^\/\*!/);
   });
 }
+
+test("the dashboard is whole in a single file made by esbuild, and the package has no file of it to look for [ROB-581, ROB-977]", async (t) => {
+  const source = server('const { Server } = require("socket.io");\nconst { dashboard } = require("socket.io/dashboard");').replace(
+    "io.on(",
+    "dashboard(io);\nio.on(",
+  );
+  const directory = await createProject(t, { files: { "server.cjs": source } });
+  const alone = await mkdtemp(join(tmpdir(), "roomcast-bundle-"));
+  t.after(() => rm(alone, { recursive: true, force: true }));
+  const outfile = join(alone, "server.cjs");
+  await build({ entryPoints: [join(directory, "server.cjs")], outfile, bundle: true, platform: "node", logLevel: "silent" });
+  const child = spawn(process.execPath, [outfile], { stdio: ["ignore", "pipe", "inherit", "ipc"] });
+  t.after(() => child.kill("SIGKILL"));
+  const [port] = await once(createInterface({ input: child.stdout }), "line");
+  const page = `http://127.0.0.1:${port}/dashboard/`;
+  assert.match(await (await fetch(page)).text(), /<script type="module" src="main\.js">/);
+  for (const name of ["main.js", "elements.js", "overview.js", "window-list.js", "details.js", "style.css"])
+    assert.equal((await fetch(page + name)).status, 200, name);
+  assert.equal((await (await fetch(`${page}api/state`)).json()).figures.sockets, 0);
+});
