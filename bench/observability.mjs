@@ -43,8 +43,7 @@ const modes = {
   async "one page"(io) {
     mountDashboard(io);
     const url = `http://127.0.0.1:${io.httpServer.address().port}/dashboard/api`;
-    const page = fork(fileURLToPath(import.meta.url), ["--look", url]);
-    process.once("exit", () => page.kill());
+    fork(fileURLToPath(import.meta.url), ["--look", url]);
   },
   prometheus(io, metrics) {
     metrics.prometheusMetrics(io, { client: packages("prom-client"), events: ["echo"] });
@@ -64,7 +63,9 @@ function mountDashboard(io) {
   createRequire(import.meta.url)("../dist/public/dashboard.js").dashboard(io);
 }
 
+/** Ends with the server that has started it. */
 async function look(url) {
+  process.once("disconnect", () => process.exit());
   setInterval(async () => {
     for (const path of ["state", "sockets"]) await (await fetch(`${url}/${path}`)).text();
   }, 1000);

@@ -4,7 +4,7 @@ import type { Server } from "../server/server";
 import type { ServerStats } from "../server/stats";
 import type { ServerHealth } from "../server/health";
 import { waitingSockets, type SocketRow } from "./listing";
-import { TrafficCounter, type Timed, type Traffic } from "./traffic";
+import { TrafficCounter, type Timed, type Times, type Traffic } from "./traffic";
 
 type AnyServer = Server<any, any, any, any>;
 
@@ -128,9 +128,9 @@ export class Sampler {
     const health = this.io.health();
     this.listenerErrors += traffic.errors;
     const latencies = {
-      handshake: quantilesOf(traffic.durations.handshake),
-      event: quantilesOf(traffic.durations.event),
-      ack: quantilesOf(traffic.durations.ack),
+      handshake: quantilesOf(traffic.times.handshake),
+      event: quantilesOf(traffic.times.event),
+      ack: quantilesOf(traffic.times.ack),
     };
     this.addSample(traffic, stats, health, latencies.event, seconds);
     const nodes = await this.io.nodes().catch(() => []); // an adapter of another package may fail
@@ -204,9 +204,9 @@ function countsOf(table: Readonly<Record<string, number>>): Count[] {
     .sort(([, a], [, b]) => b - a);
 }
 
-function quantilesOf(durations: number[]): Quantiles {
+function quantilesOf({ count, durations }: Times): Quantiles {
   if (durations.length === 0) return null;
   const sorted = Float64Array.from(durations).sort();
   const at = (part: number): number => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] * 1000) / 1000;
-  return { count: sorted.length, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
+  return { count, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
 }
