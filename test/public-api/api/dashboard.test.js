@@ -106,6 +106,14 @@ test("mounting throws on what cannot work, and says what was expected [ROB-970]"
   fails({ loopback: "no" }, /loopback: expected true or false/);
   fails({ allows: [] }, /did you mean allow\?/);
   fails({}, /met one that is not attached: call io\.attach\(\) first/, new Server());
+  const app = Object.fromEntries(["ws", "any", "get", "post", "listen"].map((route) => [route, () => app])); // of uWebSockets.js
+  const elsewhere = new Server();
+  elsewhere.attachApp(app);
+  fails(
+    {},
+    /expected a server that is attached to an HTTP server of Node\.js, met one on another host, such as uWebSockets\.js/,
+    elsewhere,
+  );
   fails({}, /expected a Server of roomcast/, {});
   dashboard(io);
   fails({}, /met \/dashboard, which is mounted already/);
@@ -192,12 +200,13 @@ test("takes figures once in an interval, whatever the number of pages, and its r
 
 test("has no subscription and no timer while no page is open [ROB-976]", OURS, async (t) => {
   const { io, port } = await startServer(t);
-  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
-  const before = timers();
+  const timers = [t.mock.method(globalThis, "setTimeout"), t.mock.method(globalThis, "setInterval")];
+  const made = () => timers.flatMap(({ mock }) => mock.calls).length;
   dashboard(io);
-  assert.deepEqual([subscribed(), timers()], [[], before]);
   await ask(port);
-  assert.deepEqual(subscribed(), [], "the page alone has asked for nothing yet");
+  await ask(port, "/main.js");
+  assert.deepEqual([subscribed(), made()], [[], 0]);
+  t.mock.restoreAll();
   t.mock.timers.enable({ apis: ["setTimeout"] });
   await state(port);
   assert.deepEqual(subscribed(), CHANNELS);
@@ -205,6 +214,21 @@ test("has no subscription and no timer while no page is open [ROB-976]", OURS, a
   assert.deepEqual(subscribed(), CHANNELS);
   t.mock.timers.tick(1);
   assert.deepEqual(subscribed(), []);
+});
+
+test("its timer ends with it, while a page is open [ROB-970]", OURS, async (t) => {
+  const { io, port } = await startServer(t);
+  const unmount = dashboard(io);
+  const set = t.mock.method(globalThis, "setTimeout");
+  const cleared = t.mock.method(globalThis, "clearTimeout");
+  await state(port);
+  const timers = set.mock.calls.map(({ result }) => result);
+  assert.equal(timers.length, 1);
+  unmount();
+  assert.deepEqual(
+    timers.filter((timer) => !cleared.mock.calls.some(({ arguments: [one] }) => one === timer)),
+    [],
+  );
 });
 
 test("gives sockets in sorted windows, and finds them by id, room and address [ROB-975]", OURS, async (t) => {
