@@ -15,6 +15,7 @@ for (let i = 0; i < count; i += AT_ONCE) {
 }
 for (const client of clients) client.onFrame = () => {};
 const hello = textFrame('42["hello"]');
+process.once("disconnect", () => process.exit()); // with the test that has started it
 process.on("message", () => {
   for (const client of clients.slice(0, AT_ONCE)) client.socket.write(hello);
 });
