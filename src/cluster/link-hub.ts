@@ -35,8 +35,12 @@ export interface LinkOptions extends PresenceOptions {
 
 /** The members of a server that the hub reads. */
 interface HubServer {
-  readonly engine?: BaseServer & { takeConnection?(socket: Socket): boolean };
-  readonly _attached?: { carry(foreign: ForeignSessions): void; endCarry(foreign: ForeignSessions): void };
+  readonly engine?: BaseServer;
+  readonly _attached?: {
+    carry(foreign: ForeignSessions): void;
+    endCarry(foreign: ForeignSessions): void;
+    takeConnection(socket: Socket): boolean;
+  };
   readonly _warnings?: { warn(code: string, text: string, cause?: unknown): void; advise(code: string, text: string): void };
 }
 
@@ -141,7 +145,7 @@ export class LinkHub {
   }
 
   private onConnection(socket: Socket): void {
-    if (this.server.engine?.takeConnection?.(socket) !== true) socket.destroy(); // the client goes on with polling
+    if (this.server._attached?.takeConnection(socket) !== true) socket.destroy(); // the client goes on with polling
   }
 
   private async open(): Promise<void> {

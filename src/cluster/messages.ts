@@ -234,8 +234,9 @@ export function readResponse(value: unknown): ClusterResponse | null {
   }
 }
 
-/** Some of the sockets of a node, and in how many parts it sends all of them. */
+/** Some of the sockets of a node: which of how many parts. */
 export interface SocketsPart {
+  readonly part: number;
   readonly parts: number;
   readonly sockets: readonly RemoteDescription[];
 }
@@ -243,9 +244,9 @@ export interface SocketsPart {
 /** Checks the value of an answer. Gives null for anything but a part of an answer to `FETCH_SOCKETS`. */
 export function readSocketsPart(value: unknown): SocketsPart | null {
   if (!isObject(value)) return null;
-  const { parts, sockets } = value;
-  if (!Number.isSafeInteger(parts) || !Array.isArray(sockets)) return null;
-  return { parts: parts as number, sockets: readDescriptions(sockets) };
+  const { part, parts, sockets } = value as { part?: number; parts?: number; sockets?: unknown };
+  if (!Number.isSafeInteger(part) || !Number.isSafeInteger(parts) || part! < 0 || part! >= parts! || !Array.isArray(sockets)) return null;
+  return { part: part!, parts: parts!, sockets: readDescriptions(sockets) };
 }
 
 const ID_LENGTH_MAX = 256;

@@ -1,7 +1,7 @@
 // A pending request to the other nodes of a cluster.
 import createDebug from "debug";
 import { ClusterError } from "../errors";
-import { type ServerId, UNNAMED } from "./messages";
+import { type ServerId, type SocketsPart, UNNAMED } from "./messages";
 
 const debug = createDebug("socket.io-adapter");
 
@@ -25,8 +25,8 @@ export class PendingRequest {
   private readonly answers: unknown[] = [];
   private readonly answered = new Set<ServerId>();
   private answerCount = 0;
-  /** Of nodes that answer in parts: how many of these have arrived. */
-  private readonly partCounts = new Map<ServerId, number>();
+  /** Of nodes that answer in parts: those that have arrived. */
+  private readonly parts = new Map<ServerId, Set<number>>();
   private readonly missing: Set<ServerId>;
   private readonly onDone: (error: Error | null, answers: unknown[]) => void;
   private count: number | null;
@@ -65,13 +65,15 @@ export class PendingRequest {
     this.check();
   }
 
-  /** Receives one of `parts` messages that are the answer of a node together. If one is lost, the node counts as silent. */
-  onPart(uid: ServerId, parts: number, values: readonly unknown[]): void {
+  /** Receives one of several messages that are the answer of a node together. If one is lost, the node counts as silent. */
+  onPart(uid: ServerId, { part, parts, sockets }: SocketsPart): void {
     if (this.timer === null || this.answered.has(uid)) return;
-    const count = (this.partCounts.get(uid) ?? 0) + 1;
-    this.partCounts.set(uid, count);
-    for (const value of values) this.answers.push(value);
-    if (count >= parts) this.onAnswer(uid, []);
+    let arrived = this.parts.get(uid);
+    if (arrived === undefined) this.parts.set(uid, (arrived = new Set()));
+    if (arrived.has(part)) return;
+    arrived.add(part);
+    for (const socket of sockets) this.answers.push(socket);
+    if (arrived.size === parts) this.onAnswer(uid, []);
   }
 
   /** The node was removed: its answer is no longer expected (CLU-25). */

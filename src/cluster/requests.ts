@@ -68,10 +68,10 @@ export class Requests {
   }
 
   /** One of several messages that are the answer of a node. */
-  onPart({ uid, data }: ClusterResponse, { parts, sockets }: SocketsPart): void {
+  onPart({ uid, data }: ClusterResponse, part: SocketsPart): void {
     const request = this.pending.get(data.requestId);
     if (request === undefined) this.port.onLate();
-    else request.onPart(uid, parts, sockets);
+    else request.onPart(uid, part);
   }
 
   /** A node has left or died: nothing waits for it any more (CLU-25). */

@@ -17,7 +17,7 @@ export interface SocketsAnswerPort {
 
 /** Answers in one message, which every node understands. */
 export function answerWithSockets(port: SocketsAnswerPort, requestId: string, sockets: readonly unknown[]): void {
-  send(port, sockets, (descriptions) => ({ type: MessageType.FETCH_SOCKETS_RESPONSE, data: { requestId, sockets: descriptions } }));
+  void send(port, sockets, (descriptions) => ({ type: MessageType.FETCH_SOCKETS_RESPONSE, data: { requestId, sockets: descriptions } }));
 }
 
 /** Whether so many sockets are sent in parts, to nodes that understand these. */
@@ -25,7 +25,10 @@ export function needsParts(sockets: readonly unknown[]): boolean {
   return sockets.length > PART_SOCKETS;
 }
 
-/** Answers in several messages, one per turn of the event loop. Sockets that leave meanwhile are left out. */
+/**
+ * Answers in several messages, each when the link has taken the one before, and in a turn of the event loop of its own. Sockets that leave meanwhile are
+ * left out. Ends with the first part that can't be sent: that node runs into its time-out.
+ */
 export async function answerInParts(
   port: SocketsAnswerPort,
   requestId: string,
@@ -33,30 +36,48 @@ export async function answerInParts(
 ): Promise<void> {
   const parts = Math.ceil(sockets.length / PART_SOCKETS);
   for (let part = 0; part < parts; part++) {
-    if (part > 0) await nextTurn();
     const some = sockets.slice(part * PART_SOCKETS, (part + 1) * PART_SOCKETS).filter(({ connected }) => connected !== false);
-    send(port, some, (descriptions) => ({ type: ANSWER, data: { requestId, value: { parts, sockets: descriptions } } }));
+    const isSent = await send(port, some, (descriptions) => ({
+      type: ANSWER,
+      data: { requestId, value: { part, parts, sockets: descriptions } },
+    }));
+    if (!isSent) return;
+    await nextTurn();
   }
 }
 
-/** If `data` of a socket cannot be encoded, `{}` is sent instead (ROB-422). */
-function send(
+/** If `data` of a socket cannot be encoded, `{}` is sent instead (ROB-422). @returns whether it was sent */
+async function send(
   port: SocketsAnswerPort,
   sockets: readonly unknown[],
   responseOf: (descriptions: RemoteDescription[]) => UnsignedResponse,
-): void {
+): Promise<boolean> {
   const descriptions = sockets.map(describeSocket);
-  port.respond(responseOf(descriptions)).catch(() => {
-    let hasReplaced = false;
-    for (const description of descriptions) {
-      const reason = unencodableIn([description.data]);
-      if (reason === null) continue;
-      hasReplaced = true;
-      description.data = {};
-      port.warn(`socket.data of ${quoted(description.id)} was left out for another server`, reason);
-    }
-    if (hasReplaced) port.respond(responseOf(descriptions)).catch(() => {}); // that node runs into its time-out
-  });
+  try {
+    await port.respond(responseOf(descriptions));
+    return true;
+  } catch {
+    return (
+      replaceUnencodable(port, descriptions) &&
+      port.respond(responseOf(descriptions)).then(
+        () => true,
+        () => false,
+      )
+    );
+  }
+}
+
+/** @returns whether something was replaced */
+function replaceUnencodable(port: SocketsAnswerPort, descriptions: RemoteDescription[]): boolean {
+  let hasReplaced = false;
+  for (const description of descriptions) {
+    const reason = unencodableIn([description.data]);
+    if (reason === null) continue;
+    hasReplaced = true;
+    description.data = {};
+    port.warn(`socket.data of ${quoted(description.id)} was left out for another server`, reason);
+  }
+  return hasReplaced;
 }
 
 /** The path of a value that cannot be encoded; null if all can be. */

@@ -392,7 +392,7 @@ export class Outbox implements Deferred {
     this.counted--;
     if (packet.shared) {
       this.total.bytes -= PACKET_OVERHEAD_BYTES;
-      packet.removeWaiter(this.total);
+      packet.removeWaiter();
     } else {
       this.total.bytes -= packet.size + PACKET_OVERHEAD_BYTES;
     }

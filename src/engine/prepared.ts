@@ -67,8 +67,9 @@ export class Prepared {
   private textLength: number;
   private frame: Buffer | null;
   private payload: Buffer | null;
-  /** In how many outboxes the shared packet waits. */
+  /** In how many outboxes the shared packet waits, and the total that its bytes count in meanwhile. */
   private queues: number;
+  private total: { bytes: number } | null;
 
   /** @param type  "raw": the data travel as they are, without the character of a type */
   constructor(type: EnginePacketType | "raw", data?: string | Buffer, settings: PacketSettings = COMPRESSIBLE) {
@@ -84,6 +85,7 @@ export class Prepared {
     this.frame = null;
     this.payload = null;
     this.queues = 0;
+    this.total = null;
   }
 
   /** The payload; undefined if there is none, and until it has been read from a Blob. */
@@ -120,13 +122,14 @@ export class Prepared {
   /** The shared packet waits in one more outbox; with the first one its bytes are added to `total` (ROB-122). */
   addWaiter(total: { bytes: number }): void {
     if (this.queues++ > 0) return;
+    this.total = total; // of the first: another server of the program may have one of its own
     total.bytes += this.size;
     this.holdOnce();
   }
 
   /** Counterpart of `addWaiter`. */
-  removeWaiter(total: { bytes: number }): void {
-    if (--this.queues === 0) total.bytes -= this.size;
+  removeWaiter(): void {
+    if (--this.queues === 0) this.total!.bytes -= this.size;
   }
 
   /** The packet as one unmasked, final WebSocket frame (RFC 6455, section 5.2). */
@@ -160,7 +163,10 @@ export class Prepared {
   private holdOnce(): void {
     const { content, options } = this;
     if (options?.wsPreEncodedFrame !== undefined) return; // it isn't ours
-    if (this.frame !== null) this.frame = detachBytes(this.frame);
+    if (this.frame !== null) {
+      this.frame = detachBytes(this.frame);
+      this.payload = null; // can be made again
+    }
     if (typeof content === "string") {
       if ((this.frame ?? this.payload) === null) return;
       this.textLength = content.length;
@@ -184,8 +190,9 @@ export class Prepared {
 
   /** The packet as programs see it in `packetCreate`, `flush` and `writeBuffer`. */
   toPublic(): PublicPacket {
+    const { type, data } = this;
     const options = { ...this.options, compress: this.compress };
-    return this.data === undefined || this.data === "" ? { type: this.type, options } : { type: this.type, options, data: this.data };
+    return data === undefined || data === "" ? { type, options } : { type, options, data };
   }
 
   private givenFrame(): Buffer | null {

@@ -124,8 +124,9 @@ export class Carrier implements ForeignSessions {
   }
 
   takeUpgrade(request: EngineRequest, socket: Duplex, head: Buffer): boolean {
-    const { sid } = request._query;
-    if (sid === undefined || !this.isForeign(sid)) return false;
+    const { sid, transport } = request._query;
+    if (sid === undefined || transport !== "websocket" || request.method !== "GET" || !this.isForeign(sid)) return false;
+    if (request.headers["sec-websocket-key"] === undefined) return false;
     const owner = this.port.ownerOf(sid.slice(0, TAG_LENGTH));
     return owner !== undefined && this.port.handOver(owner, request, socket, head);
   }

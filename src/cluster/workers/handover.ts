@@ -9,105 +9,197 @@ import type { ServerId } from "../messages";
 
 /*
  * worker with the connection --"hand over"--> primary --"handed over"--> worker with the session
+ *                            <---"taken"-----         <----"taken"-----
  *
  * The socket travels with the message. The bytes of the request do so, too: the other worker reads them as if its own server had accepted the
- * connection. When the primary knows no worker with that id, the socket returns; the WebSocket is carried over the link then.
+ * connection. Who sends a socket keeps its own descriptor until the next one says that it was taken, and closes it when that one dies. If there is no
+ * such worker, or it can take no more, the socket returns; the messages of the WebSocket are carried over the link then.
  */
 
-/** To the primary, with the id of the sender: it can be handed connections, or can't any more, or hands one over. */
-type ToPrimary =
+/** To the primary: it can be handed connections, or can't any more, or it has taken one. */
+type FromWorker =
   | { readonly roomcast: "here"; readonly uid: ServerId }
   | { readonly roomcast: "gone"; readonly uid: ServerId }
-  | { readonly roomcast: "hand over"; readonly uid: ServerId; readonly to: ServerId; readonly bytes: string };
+  | { readonly roomcast: "taken"; readonly id: number }
+  | HandOver;
 
-/** To a worker. `bytes`: of the request, in base64. */
-interface ToWorker {
-  readonly roomcast: "handed over";
+/** `uid`: of the sender. `bytes`: of the request, in base64. */
+interface HandOver {
+  readonly roomcast: "hand over";
+  readonly id: number;
+  readonly uid: ServerId;
   readonly to: ServerId;
   readonly bytes: string;
 }
 
-/** Sockets on the way to one process: above this number they are carried, or closed in the primary. */
+/** To a worker: the primary passes connections on, it has taken one, or here is one. */
+type FromPrimary =
+  | { readonly roomcast: "welcome"; readonly uid: ServerId }
+  | { readonly roomcast: "taken"; readonly id: number }
+  | { readonly roomcast: "handed over"; readonly id: number; readonly to: ServerId; readonly bytes: string };
+
+/** Sockets on the way to one process: further ones stay where they are. */
 const PENDING_MAX = 256;
 /** Bytes behind the head of the request; a client sends none before it has the answer. */
-const HEAD_BYTES_MAX = 64 * 1024;
+const EARLY_BYTES_MAX = 16 * 1024;
 
-/** Handing over, in a worker. */
+/** Sockets that were sent, until they are taken. */
+class Pending {
+  private readonly sockets = new Map<number, Socket>();
+  private count = 0;
+
+  get isFull(): boolean {
+    return this.sockets.size >= PENDING_MAX;
+  }
+
+  add(socket: Socket): number {
+    this.sockets.set(++this.count, socket);
+    return this.count;
+  }
+
+  /** The other process has the connection; or there is none, as the other end is gone. */
+  release(id: number): void {
+    this.sockets.get(id)?.destroy();
+    this.sockets.delete(id);
+  }
+
+  /** That process has died. */
+  releaseAll(): void {
+    for (const socket of this.sockets.values()) socket.destroy();
+    this.sockets.clear();
+  }
+}
+
+// In a worker
+
+/** Those of this process. */
+const handovers = new Map<ServerId, Handover>();
+/** Sockets that were handed over once, or have returned: they stay. */
+const handed = new WeakSet<object>();
+const pending = new Pending();
+let isListening = false;
+
+/** Handing over, for one server of a worker. */
 export class Handover {
   private readonly uid: ServerId;
   private readonly onConnection: (socket: Socket) => void;
-  /** Sockets that were handed over once, or have returned. */
-  private readonly handed = new WeakSet<object>();
-  private pending = 0;
+  private isWelcome = false;
 
-  /** @param onConnection  gets the connections for this worker, whose requests have still to be read */
+  /** @param onConnection  gets the connections for this server, whose requests have still to be read */
   constructor(uid: ServerId, onConnection: (socket: Socket) => void) {
     this.uid = uid;
     this.onConnection = onConnection;
-    process.on("message", this.onMessage);
-    this.tell("here");
+    handovers.set(uid, this);
+    listen();
+    tellPrimary({ roomcast: "here", uid });
   }
 
   /**
    * Gives the connection of an upgrade request away. It must not be used afterwards.
-   * @returns false if it stays here: TLS, HTTP/2, too many on the way, no primary, a Node.js that isn't known
+   * @returns false if it stays here: TLS, HTTP/2, too many on the way, a primary that passes none on, a Node.js that isn't known
    */
   give(to: ServerId, request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
-    if (!isPlain(socket) || this.handed.has(socket) || this.pending >= PENDING_MAX || head.length > HEAD_BYTES_MAX) return false;
-    if (process.connected !== true) return false;
+    if (!this.isWelcome || process.connected !== true || pending.isFull) return false;
+    if (!isPlain(socket) || handed.has(socket) || head.length + socket.readableLength > EARLY_BYTES_MAX) return false;
     if (!stopReading(socket)) return false;
     const bytes = Buffer.concat([headOf(request), head, (socket.read() as Buffer | null) ?? EMPTY]).toString("base64");
-    (socket as { server?: unknown }).server = null; // or Node would count it as a connection of this server's that the primary has
-    this.pending++;
-    process.send!({ roomcast: "hand over", uid: this.uid, to, bytes } satisfies ToPrimary, socket, undefined, () => {
-      this.pending--;
-      socket.destroy();
-    });
+    const id = pending.add(socket);
+    const message: HandOver = { roomcast: "hand over", id, uid: this.uid, to, bytes };
+    sendSocket(process as SocketSender, message, socket, () => pending.release(id));
     return true;
   }
 
-  private readonly onMessage = (message: unknown, socket: unknown): void => {
-    if (!isHandedOver(message) || !(socket instanceof Socket)) return;
-    if (message.to !== this.uid) return;
-    this.handed.add(socket);
-    socket.on("error", ignore);
-    socket.unshift(Buffer.from(message.bytes, "base64"));
-    this.onConnection(socket);
-  };
-
-  close(): void {
-    process.off("message", this.onMessage);
-    this.tell("gone");
+  onWelcome(): void {
+    this.isWelcome = true;
   }
 
-  private tell(what: "here" | "gone"): void {
-    if (process.connected) process.send!({ roomcast: what, uid: this.uid }, undefined, undefined, ignore);
+  take(socket: Socket, bytes: string): void {
+    handed.add(socket);
+    socket.unshift(Buffer.from(bytes, "base64"));
+    this.onConnection(socket);
+  }
+
+  close(): void {
+    handovers.delete(this.uid);
+    tellPrimary({ roomcast: "gone", uid: this.uid });
   }
 }
 
-/** Passes connections on, in the primary. Called once. */
+/** Once, and for good: a socket that arrives when its server has closed has to be closed, too. */
+function listen(): void {
+  if (isListening) return;
+  isListening = true;
+  process.on("message", onMessage);
+  process.on("disconnect", () => pending.releaseAll());
+}
+
+function onMessage(message: unknown, socket: unknown): void {
+  if (!isFromPrimary(message)) return;
+  if (message.roomcast === "welcome") return handovers.get(message.uid)?.onWelcome();
+  if (message.roomcast === "taken") return pending.release(message.id);
+  tellPrimary({ roomcast: "taken", id: message.id });
+  if (!(socket instanceof Socket)) return; // the peer has left
+  socket.on("error", ignore);
+  const handover = handovers.get(message.to);
+  if (handover === undefined) socket.destroy();
+  else handover.take(socket, message.bytes);
+}
+
+function tellPrimary(message: FromWorker): void {
+  if (process.connected) process.send!(message, undefined, undefined, ignore);
+}
+
+// In the primary
+
+/** Passes connections on. Called once. */
 export function relayHandovers(): void {
   const workers = new Map<ServerId, Worker>();
-  const pending = new Map<Worker, number>();
-  cluster.on("message", (from: Worker, message: unknown, socket: unknown) => {
-    if (!isToPrimary(message)) return;
-    if (message.roomcast === "here") return void workers.set(message.uid, from);
-    if (message.roomcast === "gone") return void workers.delete(message.uid);
-    if (!(socket instanceof Socket)) return; // the peer has left
-    const { uid, bytes } = message;
-    const to = workers.has(message.to) ? message.to : uid; // a process that isn't a worker of this primary: it returns
-    const worker = workers.get(to) ?? from;
-    const count = pending.get(worker) ?? 0;
-    if (!worker.isConnected() || count >= PENDING_MAX || !stopReading(socket)) return void socket.destroy(); // the client goes on with polling
-    pending.set(worker, count + 1);
-    worker.send({ roomcast: "handed over", to, bytes } satisfies ToWorker, socket, undefined, () => {
-      if (pending.has(worker)) pending.set(worker, pending.get(worker)! - 1);
-      socket.destroy();
-    });
-  });
-  cluster.on("exit", (worker) => {
-    pending.delete(worker);
+  const pendingOf = new Map<Worker, Pending>();
+  const forget = (worker: Worker): void => {
+    pendingOf.get(worker)?.releaseAll();
+    pendingOf.delete(worker);
     for (const [uid, each] of workers) if (each === worker) workers.delete(uid);
+  };
+  cluster.on("disconnect", forget).on("exit", forget);
+  cluster.on("message", (from: Worker, message: unknown, socket: unknown) => {
+    if (!isFromWorker(message)) return;
+    if (message.roomcast === "taken") return pendingOf.get(from)?.release(message.id);
+    const { uid } = message;
+    if (message.roomcast === "here") {
+      workers.set(uid, from);
+      return tellWorker(from, { roomcast: "welcome", uid });
+    }
+    if (message.roomcast === "gone") return void workers.delete(uid);
+    tellWorker(from, { roomcast: "taken", id: message.id });
+    if (!(socket instanceof Socket)) return; // the peer has left
+    socket.on("error", ignore);
+    const canTake = (worker: Worker | undefined): worker is Worker =>
+      worker?.isConnected() === true && pendingOf.get(worker)?.isFull !== true;
+    const owner = workers.get(message.to);
+    const [worker, to] = canTake(owner) ? [owner, message.to] : [from, uid];
+    if (!canTake(worker) || !stopReading(socket)) return void socket.destroy(); // the client goes on with polling
+    let sent = pendingOf.get(worker);
+    if (sent === undefined) pendingOf.set(worker, (sent = new Pending()));
+    const id = sent.add(socket);
+    sendSocket(worker, { roomcast: "handed over", id, to, bytes: message.bytes }, socket, () => sent.release(id));
+  });
+}
+
+function tellWorker(worker: Worker, message: FromPrimary): void {
+  if (worker.isConnected()) worker.send(message, ignore);
+}
+
+// In both
+
+interface SocketSender {
+  send(message: object, socket: Socket, options: { keepOpen: boolean }, callback: (error: Error | null) => void): unknown;
+}
+
+/** Sends a socket, whose own descriptor stays open. */
+function sendSocket(to: SocketSender, message: HandOver | FromPrimary, socket: Socket, onFailure: () => void): void {
+  (socket as { server?: unknown }).server = null; // or Node would go on counting it as a connection of the server here
+  to.send(message, socket, { keepOpen: true }, (error) => {
+    if (error !== null) onFailure();
   });
 }
 
@@ -125,13 +217,17 @@ function headOf({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buff
   return Buffer.from(`${text}\r\n`, "latin1");
 }
 
-function isToPrimary(message: unknown): message is ToPrimary {
-  const { roomcast, uid, to, bytes } = (message ?? {}) as Record<string, unknown>;
+function isFromWorker(message: unknown): message is FromWorker {
+  const { roomcast, id, uid, to, bytes } = (message ?? {}) as Record<string, unknown>;
+  if (roomcast === "taken") return typeof id === "number";
   if (typeof uid !== "string") return false;
-  return roomcast === "here" || roomcast === "gone" || (roomcast === "hand over" && typeof to === "string" && typeof bytes === "string");
+  if (roomcast === "here" || roomcast === "gone") return true;
+  return roomcast === "hand over" && typeof id === "number" && typeof to === "string" && typeof bytes === "string";
 }
 
-function isHandedOver(message: unknown): message is ToWorker {
-  const { roomcast, to, bytes } = (message ?? {}) as Record<string, unknown>;
-  return roomcast === "handed over" && typeof to === "string" && typeof bytes === "string";
+function isFromPrimary(message: unknown): message is FromPrimary {
+  const { roomcast, id, uid, to, bytes } = (message ?? {}) as Record<string, unknown>;
+  if (roomcast === "welcome") return typeof uid === "string";
+  if (typeof id !== "number") return false;
+  return roomcast === "taken" || (roomcast === "handed over" && typeof to === "string" && typeof bytes === "string");
 }

@@ -23,6 +23,8 @@ const debug = createDebug("socket.io-adapter");
 
 /** Limit of known workers, far above the cores of any machine. */
 const PEERS_MAX = 1_024;
+/** While more waits for a worker, responses to it are not reported as sent. */
+const RESPONSE_BYTES = 1024 * 1024;
 const RETRY_MS = 500;
 const CLOSE_MS = 1_000;
 
@@ -90,7 +92,7 @@ export class Mesh implements Deferred {
     // Renamed once it listens: a socket under its final name that refuses a connection is one of a dead worker.
     const path = join(this.directory, `.${this.uid}`);
     await new Promise<void>((resolve, reject) => {
-      this.server.once("error", reject).listen(path, resolve);
+      this.server.once("error", reject).listen({ path, exclusive: true }, resolve); // not through the primary
     });
     this.server.on("error", ignore).unref();
     renameSync(path, this.path(this.uid));
@@ -119,6 +121,19 @@ export class Mesh implements Deferred {
     if (peer === undefined || peer.socket.writableLength > this.maxQueuedBytes) return false;
     this.push({ frame, bits: null, to: uid });
     return true;
+  }
+
+  /** Resolves when less than `RESPONSE_BYTES` wait for a worker, or it is gone: what answers with much sends no more until then. */
+  async hasTaken(uid: ServerId): Promise<void> {
+    const socket = this.peers.get(uid)?.socket;
+    if (socket === undefined || socket.writableLength < RESPONSE_BYTES) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        socket.off("drain", done).off("close", done);
+        resolve();
+      };
+      socket.on("drain", done).on("close", done);
+    });
   }
 
   private push(queued: Queued): void {

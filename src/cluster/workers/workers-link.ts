@@ -160,7 +160,8 @@ class WorkersChannel implements Channel {
 
   respond(to: ServerId, response: ClusterResponse): Promise<unknown> {
     try {
-      return this.link.sendTo(to, encodeResponse(this.receiver.namespace, response));
+      const sent = this.link.sendTo(to, encodeResponse(this.receiver.namespace, response));
+      return sent.then(() => this.link.mesh?.hasTaken(to));
     } catch (error) {
       return rejection(error);
     }

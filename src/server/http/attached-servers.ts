@@ -39,6 +39,7 @@ export interface ClosableEngine {
   refuseSessions?(refusal: Refusal): void;
   admitSessions?(): void;
   cut?(): void;
+  takeConnection?(socket: NetSocket): boolean;
   foreign?: ForeignSessions | null;
 }
 
@@ -121,6 +122,12 @@ export class AttachedServers {
   /** There may be other servers, whose sessions are not carried unless `carry` says so. */
   expectOthers(): void {
     if (this.foreign === null) this.carry(NOT_CARRIED);
+  }
+
+  /** Takes a connection that another process has accepted; false if no engine can. */
+  takeConnection(socket: NetSocket): boolean {
+    for (const engine of this.engines) if (engine.takeConnection?.(socket) === true) return true;
+    return false;
   }
 
   /** Engines of other packages have no such member. */

@@ -102,6 +102,17 @@ for (const [what, args, index] of [
   });
 }
 
+test("carries the messages of a session whose worker has left the primary, and goes on [ROB-986, ROB-890]", OURS, async (t) => {
+  const { pids, ports, ask } = await start(t);
+  t.after(() => process.kill(pids[0], "SIGKILL"));
+  const session = await open(ports[0]);
+  assert.equal(await ask(0, "disconnect"), "disconnecting");
+  await eventually(async () => (await ask("primary")).workers === 1, "the primary to know");
+  const ws = await upgrade(t, session, ports[1]);
+  await echoes(ws);
+  assert.equal((await ask(1, "state")).carried, 1);
+});
+
 test("refuses the upgrade of a session that has ended, at either worker [ROB-986, ENG-4]", OURS, async (t) => {
   const { ports, ask } = await start(t);
   const session = await open(ports[0]);
@@ -132,7 +143,11 @@ test(
     const other = await open(ports[1]);
     await eventually(async () => (await ask(1, "connections")) <= 2, "the connections to be handed over");
     process.kill(pids[0], "SIGKILL");
-    for (const candidate of candidates) assert.ok((await within(candidate, "the end of a candidate")) instanceof Error);
+    for (const candidate of candidates) {
+      const { message } = await within(candidate, "the end of a candidate");
+      assert.doesNotMatch(message, /waited/); // it was closed
+    }
+    await eventually(async () => (await ask("primary")).connections === 0, "the primary to have closed its connections");
     await eventually(async () => (await ask(1, "nodes")) === 1, "the other worker to be gone");
     const ws = await upgrade(t, other, ports[1]);
     await echoes(ws);

@@ -1,5 +1,12 @@
 // The engine on Node's HTTP servers. The first step of the walks from the network: requests and upgrade requests arrive here.
-import { createServer, STATUS_CODES, type IncomingMessage, type Server as HttpServer, type ServerResponse } from "node:http";
+import {
+  createServer,
+  Server as PlainServer,
+  STATUS_CODES,
+  type IncomingMessage,
+  type Server as HttpServer,
+  type ServerResponse,
+} from "node:http";
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer } from "ws";
@@ -145,7 +152,7 @@ export class Server extends BaseServer {
   handleUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
     const request = prepareRequest(req);
     socket.on("error", ignore); // before anything else: the peer may reset the connection at any time (ENG-48)
-    if (this.foreign?.takeUpgrade(request, socket, head) === true) return;
+    if (this.canTakeConnections && this.foreign?.takeUpgrade(request, socket, head) === true) return;
     const proceed = (error: unknown): void => {
       if (error) return this.refuseUpgrade(request, socket, refusalOfMiddleware(error));
       const found = this.verify(request, true);
@@ -163,9 +170,14 @@ export class Server extends BaseServer {
     this.runMiddlewares(request, response, proceed);
   }
 
-  /** Takes a connection that another process has accepted; false if there is no HTTP server for it. @internal */
+  /** Whether a connection that another process has accepted can be read here: by a server without TLS, which this engine is attached to. */
+  private get canTakeConnections(): boolean {
+    return this.attachedTo instanceof PlainServer;
+  }
+
+  /** Takes a connection that another process has accepted; false if it can't. @internal */
   takeConnection(socket: NetSocket): boolean {
-    return this.attachedTo?.emit("connection", socket) === true;
+    return this.canTakeConnections && this.attachedTo!.emit("connection", socket);
   }
 
   protected cleanup(): void {
