@@ -1,6 +1,8 @@
 // Broadcasts of which one client has taken the bytes while they still wait for another.
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { startServer } from "../../../support/server.js";
 import { oursOnly } from "../../../support/target.js";
 import { PollingSession, WireSocket } from "../../../support/wire-client.js";
@@ -52,3 +54,28 @@ test("shows a program the packets that wait, with their texts [ROB-985]", oursOn
     [["message", '2["x","é"]']],
   );
 });
+
+test(
+  "counts what waits for the clients of two HTTP servers where it was counted first [ROB-122, ROB-985]",
+  oursOnly("no such limit"),
+  async (t) => {
+    const node = await startServer(t, { limits: { totalBufferedBytes: 64 * 1024 } });
+    const other = createServer();
+    node.io.attach(other);
+    other.listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const sessions = [];
+    for (const port of [node.port, other.address().port]) {
+      const session = await PollingSession.open(port, "", { path: PATH });
+      await session.post("40");
+      await session.poll();
+      sessions.push(session);
+    }
+    const text = "x".repeat(1000);
+    for (let round = 0; round < 200; round++) {
+      node.io.emit("x", text); // waits for both; the first one polls before the second one
+      for (const session of sessions) assert.equal((await session.poll()).length, 1);
+    }
+    assert.equal(node.io.of("/").sockets.size, 2);
+  },
+);
