@@ -14,6 +14,7 @@ import { ERRORS, refusalResponse, refuse } from "../../engine/verification";
 import { encodeMsgpack } from "../../protocol/msgpack-writer";
 import type { ServerId } from "../messages";
 import { type CarryFrame, type CarryType, readJson, splitHead } from "./carry-frame";
+import { HeldWebSocket } from "./held-websocket";
 
 const debug = createDebug("socket.io-adapter");
 
@@ -134,6 +135,8 @@ export class Carrier implements ForeignSessions {
   takeWebSocket(query: Readonly<Record<string, string>>, wire: Wire): void {
     const sid = query["sid"];
     const owner = this.port.ownerOf(sid.slice(0, TAG_LENGTH));
+    const meeting = this.port.meeting();
+    if (owner === undefined && meeting !== null) return void this.holdUntil(meeting, query, wire);
     if (owner === undefined) return wire.terminate();
     const carried: CarriedWebSocket = new CarriedWebSocket(owner, wire, {
       send: (type, payload) => this.send(owner, type, id, payload),
@@ -142,6 +145,14 @@ export class Carrier implements ForeignSessions {
     const id = this.add(carried);
     wire.listener = carried;
     void this.send(owner, "open", id, JSON.stringify({ sid, query }));
+  }
+
+  private async holdUntil(meeting: Promise<void>, query: Readonly<Record<string, string>>, wire: Wire): Promise<void> {
+    const held = new HeldWebSocket(wire);
+    await meeting;
+    if (held.isOver) return;
+    this.takeWebSocket(query, wire);
+    if (wire.listener !== null && wire.listener !== held) held.passOn(wire.listener);
   }
 
   /** A frame of an owner. */

@@ -9,7 +9,7 @@ import { eventually } from "../../support/pairs.js";
 import { startRoundRobin } from "../../support/round-robin.js";
 import { startServer } from "../../support/server.js";
 import { oursOnly } from "../../support/target.js";
-import { http, PollingSession, WireSocket } from "../../support/wire-client.js";
+import { frame, http, OPCODE, PollingSession, WireSocket } from "../../support/wire-client.js";
 
 const OURS = oursOnly("it needs sticky sessions");
 const PATH = "/socket.io/";
@@ -141,10 +141,17 @@ test("begins no session and refuses none until it and the others know each other
     });
   const first = await startOne();
   const session = await PollingSession.open(first.port, "", { path: PATH });
+  const upgrading = [await PollingSession.open(first.port, "", { path: PATH }), await PollingSession.open(first.port, "", { path: PATH })];
   isHeld = true;
   const second = await startOne();
   const poll = http(second.port, { path: session.url() });
   const opening = PollingSession.open(second.port, "", { path: PATH });
+  const probe = frame(OPCODE.text, Buffer.from("2probe"));
+  const candidates = await Promise.all(
+    [probe, undefined].map((early, i) => WireSocket.open(second.port, upgrading[i].url("websocket"), {}, { early })),
+  );
+  for (const candidate of candidates) t.after(() => candidate.abort());
+  candidates[1].send("2probe");
   await eventually(() => held.length > 0, "the greeting");
   isHeld = false;
   for (const release of held) void release();
@@ -152,6 +159,7 @@ test("begins no session and refuses none until it and the others know each other
   assert.deepEqual([(await poll).status, String((await poll).body).slice(0, 8)], [200, '40{"sid"']);
   const other = await opening;
   assert.deepEqual(await post(first.port, other.url(), "40"), [200, "ok"]);
+  for (const candidate of candidates) await candidate.expect("3probe");
   const unknown = await http(second.port, { path: `${PATH}?EIO=4&transport=polling&sid=${"x".repeat(20)}` });
   assert.equal(unknown.status, 400);
 });
