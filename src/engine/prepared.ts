@@ -151,12 +151,12 @@ export class Prepared {
   /** The WebSocket message for libraries that make frames themselves: of a shared packet the bytes, made once; else text or binary. */
   toPayload(): string | Buffer {
     if (!this.shared) return this.toMessage();
-    if (this.payload === null) {
-      const message = this.toMessage();
-      this.payload = typeof message === "string" ? Buffer.from(message) : message;
-      if (this.queues > 0) this.holdOnce();
-    }
-    return this.payload;
+    if (this.payload !== null) return this.payload;
+    const message = this.toMessage();
+    const payload = typeof message === "string" ? Buffer.from(message) : message;
+    this.payload = payload;
+    if (this.queues > 0) this.holdOnce();
+    return payload;
   }
 
   /** What waits holds its payload once, in the bytes that other connections got, and no more memory than these take (ROB-985). */
