@@ -12,6 +12,9 @@ export type OnCompressed = (error: Error | null, compressed: Buffer) => void;
 /** The compressed forms of one body; while one is being made, the callbacks that wait for it. */
 type SharedBody = Partial<Record<Encoding, Buffer | OnCompressed[]>>;
 
+/** Bodies that are being compressed hold more than their bytes until a thread is free; above this sum responses are sent plain (ROB-990). */
+const PENDING_BYTES_MAX = 8 * 1024 * 1024;
+
 /** Compresses polling responses above a size, with the encoding that the client prefers. */
 export class Compression {
   private readonly thresholdBytes: number;
@@ -19,6 +22,8 @@ export class Compression {
   private readonly isSynchronous: boolean;
   /** By the packet that is the whole body of several responses; they live as long as it does (ROB-640). */
   private readonly shared: WeakMap<Prepared, SharedBody>;
+  /** Bytes of bodies that are being compressed. */
+  private pendingBytes = 0;
 
   /** @param isSynchronous  `compress` calls back before it returns, on the thread of the event loop (ROB-350) */
   constructor(options: { threshold: number } & ZlibOptions, isSynchronous: boolean) {
@@ -34,13 +39,18 @@ export class Compression {
   /** The encoding for a body; null for no compression. */
   choose(request: EngineRequest, body: string | Buffer): Encoding | null {
     if (request.headers["accept-encoding"] === undefined || Buffer.byteLength(body) < this.thresholdBytes) return null;
+    if (this.pendingBytes > PENDING_BYTES_MAX) return null;
     const Preferences = require("negotiator") as typeof Negotiator; // loaded when first needed
     return (new Preferences(request).encoding(["gzip", "deflate"]) as Encoding | undefined) ?? null;
   }
 
   compress(encoding: Encoding, body: string | Buffer, done: OnCompressed): void {
-    if (this.isSynchronous) done(null, (encoding === "gzip" ? gzipSync : deflateSync)(body, this.zlibOptions));
-    else (encoding === "gzip" ? gzip : deflate)(body, this.zlibOptions, done);
+    if (this.isSynchronous) return done(null, (encoding === "gzip" ? gzipSync : deflateSync)(body, this.zlibOptions));
+    this.pendingBytes += body.length;
+    (encoding === "gzip" ? gzip : deflate)(body, this.zlibOptions, (error, compressed) => {
+      this.pendingBytes -= body.length;
+      done(error, compressed);
+    });
   }
 
   /** The same for a body that consists of one shared packet: compressed once per encoding, for all clients that get it (ROB-640). */

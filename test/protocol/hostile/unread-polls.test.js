@@ -33,7 +33,7 @@ for (const [how, compression, headers, isNoise, ceiling] of [
   ["compressed", { threshold: 0 }, { "Accept-Encoding": "gzip" }, true, 80 * MIB],
 ]) {
   test(
-    `limits by totalBufferedBytes what is held for polls of 300 sessions that are pipelined on one connection, unread, ${how} [ROB-155, ROB-122]`,
+    `limits by totalBufferedBytes what is held for polls of 300 sessions that are pipelined on one connection, unread, ${how} [ROB-155, ROB-122, ROB-990]`,
     NO_LIMITS,
     async (t) => {
       const limits = { totalBufferedBytes: 16 * MIB };
