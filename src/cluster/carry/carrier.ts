@@ -274,6 +274,8 @@ class CarriedWebSocket implements Carried, WireListener, ForeignWebSocket {
   private toldBytes = 0;
   private waitingBytes = 0;
   private isPausedByOwner = false;
+  /** Options of the drain that the owner was told of. */
+  private drain: object = {};
 
   constructor(owner: ServerId, wire: Wire, port: CarriedPort) {
     this.owner = owner;
@@ -320,6 +322,7 @@ class CarriedWebSocket implements Carried, WireListener, ForeignWebSocket {
 
   move(drain: object): void {
     if (this.isOver) return;
+    this.drain = drain;
     let payload: Buffer;
     try {
       payload = encodeMsgpack(drain);
@@ -329,8 +332,9 @@ class CarriedWebSocket implements Carried, WireListener, ForeignWebSocket {
     void this.port.send("move", payload);
   }
 
+  /** The owner's drain may not be over yet: its message still belongs to the client. */
   leave(): void {
-    this.move({ timeoutMs: 0 });
+    this.move({ ...this.drain, timeoutMs: 0 });
   }
 
   onWireBytes(): void {}

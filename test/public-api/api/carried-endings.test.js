@@ -129,7 +129,10 @@ for (const link of Object.keys(links)) {
     await eventually(() => socket.conn.transport.name === "websocket", "the upgrade");
     socket.emit("ask", () => {});
     await ws.expect('420["ask"]');
-    await servers[1].close({ drain: { timeoutMs: 2000 } });
+    const closing = servers[1].close({ drain: { timeoutMs: 2000, message: { event: "moving", data: { bytes: Buffer.from([1]) } } } });
+    await ws.expect('451-["moving",{"bytes":{"_placeholder":true,"num":0}}]');
+    await closing;
+    assert.deepEqual(await ws.next(), Buffer.from([1]));
     assert.equal((await ws.closed()).code, RESTART);
   });
 
