@@ -118,12 +118,17 @@ function listen() {
     byId("menu-button").focus();
   });
 
+  let height = messages.clientHeight;
   messages.addEventListener("scroll", () => {
+    if (messages.clientHeight !== height) return; // it has just got another size, of which the observer is told next
     isAtEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < nearEndPx;
     if (isAtEnd) byId("newer").hidden = true;
   });
-  // A keyboard or a banner takes room from the log: whoever reads the end goes on reading it.
-  new ResizeObserver(() => isAtEnd && scrollToEnd()).observe(messages);
+  // A keyboard or a banner takes room from the log: a reader who is at the end stays there.
+  new ResizeObserver(() => {
+    height = messages.clientHeight;
+    if (isAtEnd) scrollToEnd();
+  }).observe(messages);
   byId("newer").addEventListener("click", () => {
     scrollToEnd();
     byId("text").focus();
