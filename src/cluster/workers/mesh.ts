@@ -46,6 +46,7 @@ interface Peer {
   readonly uid: ServerId;
   readonly socket: Socket;
   isSlow: boolean;
+  readonly isLook: boolean;
 }
 
 /** A connection from another worker. */
@@ -199,10 +200,11 @@ export class Mesh implements Deferred {
 
   // Connections
 
-  private connect(uid: ServerId): void {
+  /** @param isLook  only to see whether a worker that has gone without a word is dead */
+  private connect(uid: ServerId, isLook = false): void {
     if (this.isClosed || this.peers.has(uid) || this.peers.size >= PEERS_MAX) return;
     const socket = connect(this.path(uid));
-    const peer: Peer = { uid, socket, isSlow: false };
+    const peer: Peer = { uid, socket, isSlow: false, isLook };
     this.peers.set(uid, peer);
     socket.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "ECONNREFUSED") unlinkSafely(this.path(uid));
@@ -216,8 +218,10 @@ export class Mesh implements Deferred {
   private onOutgoingClosed(peer: Peer): void {
     this.setSlow(peer, false);
     this.peers.delete(peer.uid);
-    // It lives, as its own connection is open: ours is opened again.
-    if (this.incoming.has(peer.uid)) setTimeout(() => this.incoming.has(peer.uid) && this.connect(peer.uid), RETRY_MS).unref();
+    // If its own connection is open, it lives, and ours is opened again. Else one look: a process that is being killed still accepts connections.
+    const isThere = (): boolean => this.incoming.has(peer.uid);
+    const again = (): void => (isThere() || !peer.isLook ? this.connect(peer.uid, !isThere()) : undefined);
+    if (isThere() || !peer.isLook) setTimeout(again, RETRY_MS).unref();
   }
 
   private onConnection(socket: Socket): void {
