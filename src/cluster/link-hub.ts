@@ -82,6 +82,7 @@ export class LinkHub {
       },
       carry: this.carry,
       isWhole: () => link.isWhole !== false,
+      isSubscribed: () => link.isSubscribed !== false,
       onDeaf: link.hasEcho ? () => this.renew() : null,
       settings: { carrySessions: String(this.carry !== null), ...link.settings },
       onDifference: (text) => server._warnings?.advise("ROOMCAST_CLUSTER_MIXED", `${link.name}: ${text}`),

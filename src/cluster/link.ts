@@ -51,6 +51,8 @@ export interface Link {
   readonly hasEcho: boolean;
   /** Whether all connections are there, where some carry no pulses: otherwise the node doesn't count as hearing itself. */
   readonly isWhole?: boolean;
+  /** Whether everything that is wanted is subscribed to, where a subscription may fail alone: until then the node isn't `ok` again. */
+  readonly isSubscribed?: boolean;
   /** Options that need the same value on all nodes, by name: a node with other values is told of. */
   readonly settings?: Readonly<Record<string, string>>;
   /** Listens to pulses, and to what is sent to this node alone (`uid`). Called once, before everything else. Resolves when the subscription is there; rejects if it never will be. */

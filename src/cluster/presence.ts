@@ -68,6 +68,7 @@ export class Presence {
   private readonly onGone: (uid: ServerId) => void;
   private readonly onDeaf: (() => void) | null;
   private readonly isWhole: () => boolean;
+  private readonly isSubscribed: () => boolean;
   private readonly settings: Readonly<Record<string, string>>;
   private readonly onDifference: (text: string) => void;
   private readonly carry: Pick<Carry, "tag" | "renewTag"> | null;
@@ -84,6 +85,7 @@ export class Presence {
    * @param onGone   a node has said goodbye, or was silent for too long
    * @param carry    its tag is told to the other nodes, and is renewed if an other node has the same; null: sessions are not carried
    * @param isWhole  whether the link has all its connections: otherwise an own pulse shows nothing
+   * @param isSubscribed  whether the link hears all that it should, not only pulses
    * @param settings      options that need the same value on all nodes
    * @param onDifference  another node has other settings, or another version: a text for the operator
    * @param onDeaf   this node doesn't hear its own pulses; null where it never does
@@ -97,6 +99,7 @@ export class Presence {
       onGone: (uid: ServerId) => void;
       onDeaf: (() => void) | null;
       isWhole: () => boolean;
+      isSubscribed: () => boolean;
       settings: Readonly<Record<string, string>>;
       onDifference: (text: string) => void;
       carry: Pick<Carry, "tag" | "renewTag"> | null;
@@ -111,6 +114,7 @@ export class Presence {
     this.onGone = options.onGone;
     this.onDeaf = options.onDeaf;
     this.isWhole = options.isWhole;
+    this.isSubscribed = options.isSubscribed;
     this.settings = options.settings;
     this.onDifference = options.onDifference;
     this.carry = options.carry;
@@ -237,7 +241,7 @@ export class Presence {
     const deafMs = now - this.heardSelfAt - this.intervalMs;
     if (deafMs > this.intervalMs) for (const peer of this.peers.values()) peer.heardAt += deafMs;
     this.heardSelfAt = now;
-    this.health.restore();
+    if (this.isSubscribed()) this.health.restore();
   }
 
   /** @internal */

@@ -55,6 +55,8 @@ export class RedisPublisher {
 /** What the channels of a link send with. What cannot be sent at once is not left to the driver. */
 export class RedisBus extends RedisPublisher {
   readonly subscriptions: Subscriptions;
+  /** Publishes as soon as it is connected and nothing is unanswered, so that messages keep their order. */
+  private successor: RedisClient | null;
   private readonly subscriber: object;
   private renewing: Promise<void> | null = null;
   private isClosed = false;
@@ -62,13 +64,23 @@ export class RedisBus extends RedisPublisher {
   /** @param key  the client of the program that subscribes: servers of this process that share it share its subscriptions */
   constructor(publisher: RedisClient, subscriber: RedisClient, key: object = subscriber) {
     super(publisher);
+    this.successor = publisher.duplicateForOnce?.() ?? null;
     this.subscriber = key;
     let subscriptions = subscriptionsByClient.get(key);
     if (subscriptions === undefined) subscriptionsByClient.set(key, (subscriptions = new Subscriptions(subscriber)));
     this.subscriptions = subscriptions;
   }
 
+  /** Those whose connections matter. */
+  get clients(): RedisClient[] {
+    return [this.publisher, this.subscriptions.client, ...(this.successor === null ? [] : [this.successor])];
+  }
+
   protected override begin(bytes: number): { bytes: number } {
+    if (this.successor?.isReady && this.unanswered.bytes === 0) {
+      this.publisher = this.successor; // the other one is the program's
+      this.successor = null;
+    }
     if (!this.publisher.isReady) throw new ClusterError("RC_ERR_CLUSTER_LINK", "Redis is not connected");
     return super.begin(bytes);
   }
@@ -117,6 +129,7 @@ export class RedisBus extends RedisPublisher {
   close(): void {
     this.isClosed = true;
     this.publisher.release();
+    this.successor?.release();
     if (!this.subscriptions.isUnused) return; // another server uses it
     this.subscriptions.stop();
     subscriptionsByClient.delete(this.subscriber);

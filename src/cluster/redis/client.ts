@@ -47,6 +47,11 @@ export interface RedisClient {
   readonly canDuplicate: boolean;
   /** Another client with the same options, which connects itself, and which `release` closes. */
   duplicate(): RedisClient;
+  /**
+   * Another client like that of `duplicate`, whose driver rejects what Redis has not answered when the connection ends. Missing, or null, if this
+   * one does so itself: others send it again, and a message that Redis had passed on comes twice.
+   */
+  duplicateForOnce?(): RedisClient | null;
   /** Asks for the nodes of a Redis Cluster, where the driver only does so when a command fails. */
   refresh?(): void;
   /** Ends the messages, and closes the client if `replace` has made it. */

@@ -21,7 +21,8 @@ export interface RedisEmitterOptions extends EmitterOptions, Pick<RedisAdapterOp
  * Gives orders to servers with `createAdapter` of `roomcast/redis`, or with `@socket.io/redis-adapter` and no sharding. Called as the class of
  * `@socket.io/redis-emitter`.
  *
- * While Redis is away, the driver decides whether orders wait; at most 64 MiB do.
+ * While Redis is away, the driver decides whether orders wait; at most 64 MiB do. `ioredis` also sends orders again that were not answered when
+ * its connection ended, unless its option `maxRetriesPerRequest` is 0: they may come twice then.
  */
 export class RedisEmitter<
   EmitEvents extends EventsMap = DefaultEventsMap,

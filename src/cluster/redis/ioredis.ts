@@ -21,7 +21,8 @@ export interface IoRedis extends Countable {
   ssubscribe?: Command;
   sunsubscribe?: Command;
   call(command: string, ...args: string[]): Promise<unknown>;
-  duplicate(): IoRedis;
+  readonly options: { readonly maxRetriesPerRequest?: number | null };
+  duplicate(options?: { maxRetriesPerRequest: number }): IoRedis;
   connect(): Promise<unknown>;
   disconnect(): void;
   on(event: string, listener: (...args: any[]) => void): unknown;
@@ -112,10 +113,15 @@ export class IoRedisClient implements RedisClient {
   }
 
   duplicate(): RedisClient {
-    const client = this.client.duplicate();
-    client.on("error", ignore);
-    if (client.status === "wait") client.connect().catch(ignore); // with the option `lazyConnect`
-    return new IoRedisClient(client, true);
+    return ownClient(this.client.duplicate());
+  }
+
+  /** With `maxRetriesPerRequest: 0` the driver rejects what was not answered. One of a cluster sends it to another node in any case. */
+  duplicateForOnce(): RedisClient | null {
+    if (this.isCluster || this.client.options.maxRetriesPerRequest === 0) return null;
+    const client = this.client.duplicate({ maxRetriesPerRequest: 0 });
+    this.client.on("end", () => client.disconnect()); // a program that ends its own clients must not be kept running
+    return ownClient(client);
   }
 
   /** A client that only subscribes never asks by itself. When the last node of the past is gone, it tries them again and again, without a pause. */
@@ -145,4 +151,11 @@ export class IoRedisClient implements RedisClient {
     // The channels of one command must belong to one node of a cluster.
     return kind === "shard" && this.isCluster ? Promise.all(names.map((name) => run([name]))) : run(names);
   }
+}
+
+/** A client that `release` closes. */
+function ownClient(client: IoRedis): IoRedisClient {
+  client.on("error", ignore);
+  if (client.status === "wait") client.connect().catch(ignore); // with the option `lazyConnect`
+  return new IoRedisClient(client, true);
 }

@@ -70,13 +70,18 @@ export class RedisLink implements Link {
     return this.kind !== "shard" || !this.isBroken;
   }
 
+  /** A room that was joined while Redis was away gets its messages only when its subscription is confirmed. */
+  get isSubscribed(): boolean {
+    return this.bus.subscriptions.isWhole;
+  }
+
   private get isBroken(): boolean {
     return !this.bus.publisher.isWhole || !this.bus.subscriptions.client.canHear;
   }
 
   /** @param onReady  called whenever both clients are ready again */
   private watch(listener: LinkListener, onReady = ignore): void {
-    const { publisher, subscriptions } = this.bus;
+    const { clients, subscriptions } = this.bus;
     const watcher = {
       onReady: () => {
         subscriptions.onReady();
@@ -89,12 +94,16 @@ export class RedisLink implements Link {
       },
     };
     for (const stop of this.stopWatching.splice(0)) stop();
-    for (const client of new Set([publisher, subscriptions.client])) this.stopWatching.push(client.watch(watcher));
+    for (const client of new Set(clients)) this.stopWatching.push(client.watch(watcher));
   }
 
   private async tellWhenUp(listener: LinkListener): Promise<void> {
-    await this.bus.subscriptions.settled();
+    const { subscriptions } = this.bus;
+    await subscriptions.settled();
     listener.onUp();
+    if (subscriptions.isWhole) return;
+    await subscriptions.whole();
+    this.listener?.onUp();
   }
 
   private readonly onPulse = (message: Buffer): void => this.listener?.onPulse(message.toString());

@@ -39,6 +39,10 @@ export class Subscriptions {
   /** Names to look at, and names whose command is under way. */
   private readonly changed = new Set<string>();
   private readonly busy = new Set<string>();
+  /** Names that were wanted while the client could not hear, or that failed, until they are held. */
+  private readonly overdue = new Set<string>();
+  /** Called when none is overdue any more. */
+  private readonly waiting: (() => void)[] = [];
   private readonly flights = new Set<Promise<void>>();
   private isScheduled = false;
   private settling: Promise<void> | null = null;
@@ -83,6 +87,16 @@ export class Subscriptions {
   /** Whether Redis has confirmed a subscription, and its messages arrive as far as one can tell. */
   isHeld(name: string): boolean {
     return this.client.canHear && this.byName.get(name)?.isHeld === true && !this.changed.has(name);
+  }
+
+  /** Whether no subscription is overdue: one that was asked for while Redis was away, or that failed. */
+  get isWhole(): boolean {
+    return this.overdue.size === 0;
+  }
+
+  /** Resolves when `isWhole` is true. */
+  async whole(): Promise<void> {
+    while (!this.isWhole) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
 
   /** Whether nobody needs the client any more. */
@@ -134,6 +148,7 @@ export class Subscriptions {
     } else return; // the driver connects again
     for (const [name, subscription] of this.byName) {
       subscription.isHeld = false;
+      this.overdue.add(name);
       this.change(name);
     }
   }
@@ -144,6 +159,7 @@ export class Subscriptions {
     if (this.retry !== null) clearTimeout(this.retry);
     this.byName.clear();
     this.changed.clear();
+    this.overdue.clear();
     this.client.release();
   }
 
@@ -161,7 +177,10 @@ export class Subscriptions {
 
   private flush(): void {
     this.isScheduled = false;
-    if (!this.client.canHear) return this.retryLater();
+    if (!this.client.canHear) {
+      for (const name of this.changed) if (this.byName.get(name)?.isHeld === false) this.overdue.add(name);
+      return this.retryLater();
+    }
     const missing: string[] = [];
     const unwanted: string[] = [];
     for (const name of this.changed) {
@@ -172,7 +191,7 @@ export class Subscriptions {
       const { handlers, isHeld } = subscription;
       if (handlers.length > 0 && !isHeld) missing.push(name);
       else if (handlers.length === 0 && isHeld) unwanted.push(name);
-      else if (handlers.length === 0) this.byName.delete(name);
+      else if (handlers.length === 0) this.forget(name);
     }
     if (missing.length + unwanted.length === 0) return;
     const flight: Promise<void> = this.fly(missing, unwanted).finally(() => this.flights.delete(flight));
@@ -193,6 +212,7 @@ export class Subscriptions {
       this.failure = error;
       if (debug.enabled) debug("redis: %d names were not subscribed to: %s", names.length, quoted(error));
       for (const name of names) if (this.byName.has(name)) this.changed.add(name);
+      for (const name of missing) if (this.byName.has(name)) this.overdue.add(name);
       this.retryLater();
     }
     for (const name of names) this.busy.delete(name);
@@ -211,14 +231,25 @@ export class Subscriptions {
   private keep(name: string): void {
     const subscription = this.byName.get(name);
     if (subscription !== undefined) subscription.isHeld = true;
+    this.settleOverdue(name);
   }
 
   private drop(name: string): void {
     const subscription = this.byName.get(name);
     if (subscription === undefined) return;
     subscription.isHeld = false;
-    if (subscription.handlers.length === 0) this.byName.delete(name);
+    if (subscription.handlers.length === 0) this.forget(name);
     else this.changed.add(name); // wanted again meanwhile
+  }
+
+  private forget(name: string): void {
+    this.byName.delete(name);
+    this.settleOverdue(name);
+  }
+
+  private settleOverdue(name: string): void {
+    this.overdue.delete(name);
+    if (this.isWhole) for (const resolve of this.waiting.splice(0)) resolve();
   }
 
   private commands(method: "subscribe" | "unsubscribe", names: readonly string[]): Promise<unknown>[] {

@@ -153,7 +153,7 @@ export class Stream {
     assert.deepEqual(figures.crashes, []);
     assert.equal(figures["lost here"], 0, "local clients miss nothing");
     assert.equal(figures.duplicate[0], 0, "nothing comes twice to local clients");
-    assert.ok(Math.max(...figures.duplicate) <= repeatedMax, "nothing comes twice");
+    assert.ok(Math.max(...figures.duplicate) <= repeatedMax, `nothing comes twice: ${figures.duplicate}`);
     assert.notEqual(figures["until whole, ms"], null, "broadcasts arrive again");
   }
 }
