@@ -21,11 +21,12 @@ export interface IoRedis extends Countable {
   ssubscribe?: Command;
   sunsubscribe?: Command;
   call(command: string, ...args: string[]): Promise<unknown>;
-  readonly options: { readonly maxRetriesPerRequest?: number | null };
+  readonly options?: { readonly maxRetriesPerRequest?: number | null };
   duplicate(options?: { maxRetriesPerRequest: number }): IoRedis;
   connect(): Promise<unknown>;
   disconnect(): void;
   on(event: string, listener: (...args: any[]) => void): unknown;
+  once(event: string, listener: (...args: any[]) => void): unknown;
   off(event: string, listener: (...args: any[]) => void): unknown;
   nodes?(role: "all"): readonly Countable[];
   refreshSlotsCache?(): void;
@@ -118,9 +119,11 @@ export class IoRedisClient implements RedisClient {
 
   /** With `maxRetriesPerRequest: 0` the driver rejects what was not answered. One of a cluster sends it to another node in any case. */
   duplicateForOnce(): RedisClient | null {
-    if (this.isCluster || this.client.options.maxRetriesPerRequest === 0) return null;
+    if (this.isCluster || this.client.options?.maxRetriesPerRequest === 0) return null;
     const client = this.client.duplicate({ maxRetriesPerRequest: 0 });
-    this.client.on("end", () => client.disconnect()); // a program that ends its own clients must not be kept running
+    const disconnect = (): void => client.disconnect(); // a program that ends its own clients must not be kept running
+    this.client.once("end", disconnect);
+    client.once("end", () => this.client.off("end", disconnect));
     return ownClient(client);
   }
 

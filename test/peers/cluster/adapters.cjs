@@ -325,4 +325,4 @@ function setUpPrimary() {
   require("../../../dist/cluster/workers/directory.js").makeDirectory();
 }
 
-module.exports = { adapters, baseClass, emitters, ioredisClient, load, notices, postgresPool, redisClient, setUpPrimary };
+module.exports = { adapters, baseClass, emitters, ioredisClient, load, notices, postgresPool, redis4Client, redisClient, setUpPrimary };

@@ -17,7 +17,7 @@ import { closeLater } from "./services.js";
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const notepack = require("notepack.io");
-const { ioredisClient, redisClient } = require("./adapters.cjs");
+const { ioredisClient, redis4Client, redisClient } = require("./adapters.cjs");
 const ours = require("../../../dist/public/redis.js");
 const streams = require("../../../dist/public/redis-streams.js");
 
@@ -429,16 +429,23 @@ test("hears again after its connections were cut, and after Redis was away [RED-
   }
 });
 
-const overIoRedis = {
-  "roomcast/redis": ([pub, sub]) => ours.createAdapter(pub, sub, { key: "twice" }),
-  "roomcast/redis, sharded": ([pub, sub]) => ours.createShardedAdapter(pub, sub, { channelPrefix: "twice" }),
-  "roomcast/redis-streams": ([pub]) => streams.createAdapter(pub, { streamName: "twice", channelPrefix: "twice" }),
-};
-for (const [name, adapterOver] of Object.entries(overIoRedis)) {
-  test(`what Redis passed on without an answer doesn't come twice: ${name} with ioredis [RED-19, ROB-991]`, async (t) => {
+const classic = ([pub, sub]) => ours.createAdapter(pub, sub, { key: "twice" });
+const overDrivers = [
+  ["roomcast/redis with redis", classic, redisClient],
+  ["roomcast/redis with redis 4", classic, redis4Client],
+  ["roomcast/redis with ioredis", classic, ioredisClient],
+  ["roomcast/redis, sharded, with ioredis", ([pub, sub]) => ours.createShardedAdapter(pub, sub, { channelPrefix: "twice" }), ioredisClient],
+  [
+    "roomcast/redis-streams with ioredis",
+    ([pub]) => streams.createAdapter(pub, { streamName: "twice", channelPrefix: "twice" }),
+    ioredisClient,
+  ],
+];
+for (const [name, adapterOver, makeClient] of overDrivers) {
+  test(`what Redis passed on without an answer doesn't come twice, with ${name} [RED-19, ROB-991]`, async (t) => {
     const mute = await startMuteProxy(service.port);
     const closers = [];
-    const clientsOf = (url) => Promise.all([1, 2].map(() => ioredisClient(url, (close) => closers.push(close))));
+    const clientsOf = (url) => Promise.all([1, 2].map(() => makeClient(url, (close) => closers.push(close))));
     const attach = { attach: (httpServer, options) => new Server(httpServer, options) };
     const near = await startServer(t, { adapter: adapterOver(await clientsOf(`redis://127.0.0.1:${mute.port}`)) }, attach);
     const far = await startServer(t, { adapter: adapterOver(await clientsOf(connection)) }, attach);
@@ -464,6 +471,35 @@ for (const [name, adapterOver] of Object.entries(overIoRedis)) {
     assert.deepEqual(got, ["answered", "unanswered", "after"]);
   });
 }
+
+test("the connection that a server adds with ioredis ends with the server, or with the client of the program [ROB-991]", async () => {
+  const program = `
+    const { Server } = require("./dist/index.js");
+    const { createAdapter } = require("./dist/public/redis.js");
+    const { Redis } = require("./test/peers/cluster/node_modules/ioredis");
+    const clientName = "roomcast-adds-one";
+    const start = async (options) => {
+      const pub = new Redis("${connection}", { connectionName: clientName, ...options });
+      const sub = pub.duplicate();
+      const io = new Server({ adapter: createAdapter(pub, sub, { key: clientName }) });
+      while ((await io.of("/").adapter.serverCount()) === 0) await new Promise(setImmediate);
+      return { io, clients: [pub, sub] };
+    };
+    const count = async ({ clients: [pub] }) => (await pub.client("LIST")).split(clientName).length - 1;
+    (async () => {
+      const one = await start({ maxRetriesPerRequest: 0 });
+      console.log(await count(one));
+      const two = await start();
+      while ((await count(one)) < 5) await new Promise(setImmediate);
+      await two.io.close();
+      while ((await count(one)) > 4) await new Promise(setImmediate);
+      const three = await start();
+      for (const { clients } of [one, two, three]) for (const client of clients) await client.quit();
+      console.log("the end");
+    })();`;
+  const { stdout } = await promisify(execFile)(process.execPath, ["-e", program], { cwd: root, timeout: 30_000 });
+  assert.deepEqual(stdout.trim().split("\n"), ["2", "the end"]);
+});
 
 /** A way to Redis on which its answers can be held back. */
 async function startMuteProxy(target) {
