@@ -114,12 +114,12 @@ export function catchWarnings(t) {
 }
 
 /** Waits until `isTrue()` holds, looking once per turn of the event loop: for state that no event tells of. */
-export async function eventually(isTrue, what, ms) {
+export async function eventually(isTrue, what, received, ms) {
   let isOver = false;
   const met = (async () => {
     while (!isOver && !(await isTrue())) await new Promise((resolve) => setImmediate(resolve));
   })();
-  await within(met, what, undefined, ms).finally(() => {
+  await within(met, what, received, ms).finally(() => {
     isOver = true;
   });
 }

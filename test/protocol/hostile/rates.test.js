@@ -238,7 +238,12 @@ for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]])
       socket.on("e", (i) => received.push(i));
       client.on("disconnect", (met) => (reason = met));
       for (let i = 0; i < 150; i++) client.emit("e", i, i % 10 === 0 ? Buffer.alloc(1000) : "x".repeat(500));
-      await eventually(() => received.length === 150 || reason !== undefined || !socket.connected, "the messages", 20_000);
+      await eventually(
+        () => received.length === 150 || reason !== undefined || !socket.connected,
+        "the messages",
+        () => received.length,
+        20_000,
+      );
       assert.equal(reason, undefined);
       assert.deepEqual(
         received,
