@@ -40,6 +40,8 @@ interface HubServer {
     carry(foreign: ForeignSessions): void;
     endCarry(foreign: ForeignSessions): void;
     takeConnection(socket: Socket): boolean;
+    readonly clientsCount: number;
+    engineOf(sid: string): unknown;
   };
   readonly _warnings?: { warn(code: string, text: string, cause?: unknown): void; advise(code: string, text: string): void };
 }
@@ -75,7 +77,7 @@ export class LinkHub {
       ...options,
       health: this.health,
       send: (text) => link.sendPulse(text),
-      state: () => ({ clients: server.engine?.clientsCount ?? 0, namespaces: Array.from(this.members, ({ namespace }) => namespace) }),
+      state: () => ({ clients: server._attached?.clientsCount ?? 0, namespaces: Array.from(this.members, ({ namespace }) => namespace) }),
       onGone: (uid) => {
         for (const member of this.members) member.onNodeGone(uid);
         this.carry?.onNodeGone(uid);
@@ -135,7 +137,7 @@ export class LinkHub {
       ownerOf: (tag) => this.presence.ownerOf(tag),
       meeting: () => this.meeting,
       handOver: (to, request, socket, head) => link.handOver?.(to, request, socket, head) === true,
-      engine: () => server.engine,
+      engineOf: (sid) => (server._attached?.engineOf(sid) ?? server.engine) as BaseServer | undefined,
     });
     server._attached.carry(carry.sessions);
     return carry;

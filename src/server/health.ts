@@ -55,7 +55,8 @@ export type HealthHandler = (request: IncomingMessage, response: ServerResponse)
 /** What this file needs of the server. */
 export interface HealthSource {
   readonly _attached: {
-    readonly allEngines: ReadonlySet<{ readonly clientsCount?: number }>;
+    readonly allEngines: ReadonlySet<unknown>;
+    readonly clientsCount: number;
     readonly isClosing: boolean;
     /** Undefined unless it drains. */
     readonly drainsSince: number | undefined;
@@ -82,7 +83,7 @@ export class Health {
   check(options?: HealthOptions): ServerHealth {
     const { readyLoopLagMs, liveLoopLagMs, requireAdapter } = resolveOptions("io.health", options, DEFAULTS);
     const { sockets } = this.server;
-    const { allEngines, isClosing, drainsSince } = this.server._attached;
+    const { allEngines, clientsCount, isClosing, drainsSince } = this.server._attached;
     const loopLagMs = Math.round(this.lag.ms);
     const adapter = describeAdapter(sockets.adapter);
     const reasons: HealthReason[] = [];
@@ -92,8 +93,6 @@ export class Health {
     if (loopLagMs > readyLoopLagMs) reasons.push("loop");
     if (requireAdapter && adapter.status === "degraded") reasons.push("adapter");
     const ready = reasons.length === 0;
-    let clients = 0;
-    for (const { clientsCount } of allEngines) clients += clientsCount ?? 0;
     return {
       live: loopLagMs <= liveLoopLagMs,
       ready,
@@ -102,7 +101,7 @@ export class Health {
       loopLagMs,
       draining: drainsSince === undefined ? { active: false } : { active: true, since: drainsSince },
       adapter,
-      clients,
+      clients: clientsCount,
     };
   }
 

@@ -3,12 +3,11 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { generateId } from "../../support/ids";
-import type { BaseServer } from "../../engine/engine";
 import type { ForeignSessions } from "../../engine/foreign-sessions";
 import type { ServerId } from "../messages";
 import { Carrier } from "./carrier";
 import { decodeCarryFrame, encodeCarryFrame } from "./carry-frame";
-import { Owner } from "./owner";
+import { type EngineOf, Owner } from "./owner";
 
 /** Requests that were on the way when the server closed arrive meanwhile, here or by way of other servers. */
 const LATE_REQUESTS_MS = 250;
@@ -24,8 +23,7 @@ export interface CarryPort {
   meeting(): Promise<void> | null;
   /** Gives the connection of an upgrade request to one node; false if it stays here. */
   handOver(to: ServerId, request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
-  /** The engine of this process, once there is one. */
-  engine(): BaseServer | undefined;
+  readonly engineOf: EngineOf;
 }
 
 export class Carry {
@@ -35,7 +33,7 @@ export class Carry {
   private readonly carrier: Carrier;
   private readonly owner: Owner;
 
-  constructor({ uid, send, ownerOf, meeting, handOver, engine }: CarryPort) {
+  constructor({ uid, send, ownerOf, meeting, handOver, engineOf }: CarryPort) {
     this.carrier = new Carrier({
       tag: () => this.tag,
       ownerOf,
@@ -45,7 +43,7 @@ export class Carry {
     });
     this.owner = new Owner(
       { send: (to, type, id, payload, head) => send(to, encodeCarryFrame({ type, to: "carrier", sender: uid, id }, payload, head)) },
-      engine,
+      engineOf,
     );
     this.sessions = this.carrier;
   }

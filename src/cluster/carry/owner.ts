@@ -16,6 +16,9 @@ import type { CarrierPort } from "./carrier";
 
 const UNKNOWN = refuse(ERRORS.UNKNOWN_SID, {});
 
+/** The engine of this process that has a session; any if none has it; undefined while there is no engine. */
+export type EngineOf = (sid: string) => BaseServer | undefined;
+
 /** What a carrier has sent, and has not ended. */
 type Carried = { readonly session: Session | null } & ({ readonly exchange: CarriedExchange } | { readonly wire: CarriedWire });
 
@@ -31,7 +34,7 @@ const OPTIONS_DEPTH_MAX = 100;
 
 export class Owner {
   private readonly port: Pick<CarrierPort, "send">;
-  private readonly engine: () => BaseServer | undefined;
+  private readonly engineOf: EngineOf;
   /** Whether others have carried anything for this process. */
   hasCarried = false;
   /** By carrier, and the id that it gave. */
@@ -39,10 +42,9 @@ export class Owner {
   /** By carrier and id, the oldest first. */
   private readonly answered = new Map<string, Answered>();
 
-  /** @param engine  the engine of this process, once there is one */
-  constructor(port: Pick<CarrierPort, "send">, engine: () => BaseServer | undefined) {
+  constructor(port: Pick<CarrierPort, "send">, engineOf: EngineOf) {
     this.port = port;
-    this.engine = engine;
+    this.engineOf = engineOf;
   }
 
   get size(): number {
@@ -97,8 +99,7 @@ export class Owner {
 
   private onRequest({ sender, id, payload }: CarryFrame): void {
     const parts = splitHead(payload);
-    const engine = this.engine();
-    if (parts === null || engine === undefined) return this.tell(sender, "cut", id);
+    if (parts === null) return this.tell(sender, "cut", id);
     const { method, url, headers, remoteAddress } = parts.head;
     if (typeof method !== "string" || typeof url !== "string" || !isTexts(headers)) return this.tell(sender, "cut", id);
     const given = { method, url, headers, remoteAddress: typeof remoteAddress === "string" ? remoteAddress : "", body: parts.body };
@@ -111,6 +112,8 @@ export class Owner {
       },
       destroy: () => this.remove(sender, id, () => this.tell(sender, "cut", id)),
     });
+    const engine = this.engineOf(exchange.request._query["sid"] ?? "");
+    if (engine === undefined) return this.tell(sender, "cut", id);
     const found = verify(exchange.request, false, engine.opts.transports, (sid) => sessionOf(engine, sid));
     if (found instanceof Session) session = found;
     this.add(sender, id, { exchange, session });
@@ -124,8 +127,8 @@ export class Owner {
   private onOpen({ sender, id, payload }: CarryFrame): void {
     const { sid, query: given } = readJson(payload) ?? {};
     const query = isTexts(given) ? given : {};
-    const engine = this.engine();
-    const session = typeof sid === "string" && engine !== undefined ? sessionOf(engine, sid) : undefined;
+    const engine = typeof sid === "string" ? this.engineOf(sid) : undefined;
+    const session = engine === undefined ? undefined : sessionOf(engine, sid as string);
     if (session === undefined || session.protocol !== revisionOf(query)) return this.tell(sender, "gone", id);
     const wire = new CarriedWire({
       send: (message) => this.tell(sender, typeof message === "string" ? "text" : "binary", id, message),

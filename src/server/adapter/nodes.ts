@@ -9,12 +9,12 @@ export function ownAddress(): string {
 }
 
 /** A server that knows of no others. */
-export function describeSingleNode(server: { engine?: { clientsCount: number } }): NodeDescription {
+export function describeSingleNode(server: { _attached?: { clientsCount: number } }): NodeDescription {
   const since = Math.round(Date.now() - process.uptime() * 1000);
   return {
     id: "single",
     address: ownAddress(),
-    clients: server.engine?.clientsCount ?? 0,
+    clients: server._attached?.clientsCount ?? 0,
     lag: 0,
     version: ownVersion(),
     since,

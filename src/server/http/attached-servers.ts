@@ -98,6 +98,19 @@ export class AttachedServers {
     return this.engines;
   }
 
+  /** The number of sessions of all engines. */
+  get clientsCount(): number {
+    let count = 0;
+    for (const { clientsCount } of this.engines) count += clientsCount ?? 0;
+    return count;
+  }
+
+  /** The engine that has a session. */
+  engineOf(sid: string): ClosableEngine | undefined {
+    for (const engine of this.engines) if (engine.clients !== undefined && Object.hasOwn(engine.clients, sid)) return engine;
+    return undefined;
+  }
+
   /** Whether `closeDrained` or `detach` is in progress. */
   get isDraining(): boolean {
     return this.draining !== null;

@@ -1,6 +1,7 @@
 /** Sessions without sticky sessions: each request of a client may reach any server. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { test } from "node:test";
 import { Bus, BusLink, linkedNodes } from "../../support/bus-link.js";
 import { connect } from "../../support/client.js";
@@ -76,6 +77,32 @@ test("names its process in the id of a session, and carries to no other [ROB-891
     }
   }
 });
+
+test(
+  "carries to the HTTP server that has the session, of several of one process, and counts the sessions of all [ROB-890, SRV-28]",
+  OURS,
+  async (t) => {
+    const { nodes, servers } = await start(t, 2);
+    const [port, wrongPort] = nodes.map(({ url }) => Number(new URL(url).port));
+    const second = createServer();
+    servers[0].attach(second);
+    await new Promise((resolve) => second.listen(0, "127.0.0.1", resolve));
+    for (const owner of [port, second.address().port]) {
+      const session = await PollingSession.open(owner, "", { path: PATH });
+      session.port = wrongPort;
+      await session.post("40");
+      assert.match((await session.poll())[0], /^40\{"sid"/);
+      await session.post('420["echo",1]');
+      assert.deepEqual(await session.poll(), ["430[1]"]);
+      const ws = await session.candidate();
+      t.after(() => ws.abort());
+      ws.send("2probe");
+      assert.equal(await ws.next(), "3probe");
+    }
+    await eventually(async () => (await servers[1].nodes()).find(({ isSelf }) => !isSelf).clients === 2, "the sessions to be told");
+    assert.equal((await servers[0].nodes())[0].clients, 2);
+  },
+);
 
 test("ends a session whose packets were lost with the server that carried its poll, and no other one [ROB-922]", OURS, async (t) => {
   const { nodes, bus } = await start(t, 2);
