@@ -56,7 +56,8 @@ const POUR_MS = 2000;
 const FRAME_BYTES = 2 + '42["event","",100000000]'.length + 64;
 const ROOM = "room";
 const SOCKETS_PER_NODE = 10;
-const QUESTIONS = 20;
+/** So many that the code for them is compiled. */
+const QUESTIONS = 200;
 const CLIENTS = new URL("load/cluster-clients.mjs", import.meta.url).pathname;
 const WAIT_MS = 60_000;
 

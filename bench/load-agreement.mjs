@@ -1,5 +1,5 @@
 /**
- * `npm run bench:load-agreement -- [--seconds 3] [--rounds 3] [--clients 200] [--json file]`: whether `roomcast load` measures what the benchmark
+ * `npm run bench:load-agreement -- [--seconds 10] [--rounds 3] [--clients 200] [--json file]`: whether `roomcast load` measures what the benchmark
  * measures. The same server, of roomcast and of socket.io in turns (A B A B), is driven by `roomcast load` and by the benchmark's own
  * clients, with the same load: echoes with acknowledgement at 5 per second and client, then messages to rooms of 10 at 1 per second and client.
  * The server has a core of its own, the drivers another one. Its CPU time is read in the middle of the load, for a time in which both drivers
@@ -17,7 +17,7 @@ import { median } from "./lib/stats.mjs";
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: "string", default: "3" },
+    seconds: { type: "string", default: "10" },
     rounds: { type: "string", default: "3" },
     clients: { type: "string", default: "200" },
     json: { type: "string" },
