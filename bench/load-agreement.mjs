@@ -1,5 +1,5 @@
 /**
- * `npm run bench:load-agreement -- [--seconds 10] [--rounds 3] [--clients 200] [--json file]`: whether `roomcast load` measures what the benchmark
+ * `npm run bench:load-agreement -- [--seconds 8] [--rounds 4] [--clients 200] [--json file]`: whether `roomcast load` measures what the benchmark
  * measures. The same server, of roomcast and of socket.io in turns (A B A B), is driven by `roomcast load` and by the benchmark's own
  * clients, with the same load: echoes with acknowledgement at 5 per second and client, then messages to rooms of 10 at 1 per second and client.
  * The server has a core of its own, the drivers another one. Its CPU time is read in the middle of the load, for a time in which both drivers
@@ -17,8 +17,8 @@ import { median } from "./lib/stats.mjs";
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: "string", default: "10" },
-    rounds: { type: "string", default: "3" },
+    seconds: { type: "string", default: "8" },
+    rounds: { type: "string", default: "4" },
     clients: { type: "string", default: "200" },
     json: { type: "string" },
   },
@@ -107,7 +107,7 @@ for (let round = 0; round < Number(values.rounds); round++) {
     const server = await startServer(SERVERS[name], { core: serverCore });
     try {
       for (const shape of shapes) {
-        // The first driver meets a server that is not compiled yet, so they change places.
+        // The first driver meets a server that is not compiled yet, so they change places; an even number of rounds makes that fair.
         const drivers = round % 2 === 0 ? ["bench", "load"] : ["load", "bench"];
         await warmUp(server);
         const turn = { name, shape: shape.name };

@@ -11,6 +11,8 @@ const STEP_MS = 5;
  * timer would be measured as that of the server.
  */
 const TIMER_MS = 2;
+/** In this time, at most a tenth of the whole, the code of this process is not compiled yet, nor that of a fresh server: answers are counted, but not timed. */
+const COLD_MS = 1000;
 
 /** A client, as a script sees it. */
 export interface ScriptClient {
@@ -113,6 +115,7 @@ class LoadRun {
   private opening = 0;
   private sent = 0;
   private answered = 0;
+  private timedFrom = 0;
   private received = 0;
 
   constructor(options: LoadOptions) {
@@ -148,6 +151,7 @@ class LoadRun {
     const senders = [...this.joined];
     for (const driven of senders) void this.runScript(driven);
     const sendFrom = performance.now();
+    this.timedFrom = sendFrom + Math.min(COLD_MS, durationMs / 10);
     const perMs = message === null ? 0 : (message.perSecond * senders.length) / 1000;
     const dueAt = (count: number): number => sendFrom + (perMs === 0 ? Infinity : (count + 1) / perMs);
     let due = 0;
@@ -271,7 +275,8 @@ class LoadRun {
     if (question === undefined) return;
     asked.delete(id!);
     this.answered++;
-    record(this.answers, performance.now() - question.dueAt);
+    // A script may ask once, at its beginning.
+    if (question.settle !== null || question.dueAt >= this.timedFrom) record(this.answers, performance.now() - question.dueAt);
     question.settle?.resolve(values);
   }
 

@@ -31,6 +31,7 @@ const HELP = `Usage: roomcast load URL [options]
 
 Connects many clients, lets each send an event at an even pace, and measures. Any Socket.IO server of version 3 or 4 will do. The path of URL
 is the namespace. The model is open: an event is sent when it is due, whatever became of earlier ones, and its time counts from then.
+Answers of the first second, at most of the first tenth, are not in the percentiles: a fresh process is slow.
 
 Options:
       --clients NUMBER     default 100
