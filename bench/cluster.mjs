@@ -1,8 +1,8 @@
 // Measures what messages between servers cost each of them: roomcast's adapter beside the official one on socket.io, with a real broker. Both
-// sets of servers run at the same time and take turns. CPU time (user + system) of each process per message, in microseconds; `ratio` is the
+// sets of servers run at the same time, each on a broker of its own, and take turns. CPU time (user + system) of each process per message, in microseconds; `ratio` is the
 // official one's by ours. One message per burst would measure how long it takes to wake a process, so the load comes in bursts: 20 every
 // 10 ms, and 200 every 20 ms.
-//   node bench/cluster.mjs [--backends redis,sharded,postgres,cluster] [--only text] [--rounds 3] [--nodes 2,8,16] [--write]
+//   node bench/cluster.mjs [--backends redis,sharded,postgres,cluster] [--only text] [--rounds 3] [--nodes 2,8,16] [--sockets 10] [--write]
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -55,7 +55,6 @@ const POUR_MS = 2000;
 /** `42["event","x…",100000000]` in one unmasked frame. */
 const FRAME_BYTES = 2 + '42["event","",100000000]'.length + 64;
 const ROOM = "room";
-const SOCKETS_PER_NODE = 10;
 /** So many that the code for them is compiled. */
 const QUESTIONS = 200;
 const CLIENTS = new URL("load/cluster-clients.mjs", import.meta.url).pathname;
@@ -68,10 +67,12 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "3" },
     nodes: { type: "string", default: "2,8,16" },
     clients: { type: "string", default: "2000" },
+    sockets: { type: "string", default: "10" },
     write: { type: "boolean", default: false },
   },
 });
 const rounds = Number(values.rounds);
+const socketsPerNode = Number(values.sockets);
 const rows = [];
 /** What `startProcesses` and a set's clients register here ends with the set. */
 let closers = [];
@@ -88,11 +89,14 @@ try {
   for (const name of values.backends.split(",")) {
     const backend = BACKENDS[name];
     if (backend === undefined) throw new Error(`no backend "${name}"; there are: ${Object.keys(BACKENDS).join(", ")}`);
-    const service = await starters[backend.service]();
+    // A service for each set: on one they would be one cluster, and answer each other's questions.
+    const connections = {};
+    for (const kind of ["ours", "official"])
+      if (backend[kind] !== undefined) connections[kind] = (await starters[backend.service]()).connection;
     console.log(`\n## ${name}`);
     for (const [title, part] of Object.entries(parts)) {
       if (!title.includes(values.only)) continue;
-      await part(name, service.connection);
+      await part(name, connections);
       await endSets();
     }
   }
@@ -131,9 +135,9 @@ async function endSets() {
 }
 
 /** One set of ours and one of the official adapter, where there is one. */
-async function startSets(name, connection, count) {
+async function startSets(name, connections, count) {
   const sets = [];
-  for (const kind of ["ours", "official"]) if (BACKENDS[name][kind] !== undefined) sets.push(await startSet(kind, name, connection, count));
+  for (const [kind, connection] of Object.entries(connections)) sets.push(await startSet(kind, name, connection, count));
   return sets;
 }
 
@@ -227,8 +231,8 @@ function show(value) {
 }
 
 /** Three nodes: one emits, one has no client in the room, one has five. */
-async function messages(name, connection) {
-  const sets = await startSets(name, connection, 3);
+async function messages(name, connections) {
+  const sets = await startSets(name, connections, 3);
   for (const set of sets) await openClients(set, 2, 5, ROOM);
   for (const shape of SHAPES) {
     const results = await takeTurns(sets, async (set) => {
@@ -244,8 +248,8 @@ async function messages(name, connection) {
 }
 
 /** A broadcast to all clients of three nodes. */
-async function broadcasts(name, connection) {
-  const sets = await startSets(name, connection, 3);
+async function broadcasts(name, connections) {
+  const sets = await startSets(name, connections, 3);
   const perNode = Number(values.clients);
   for (const set of sets) for (let index = 0; index < 3; index++) await openClients(set, index, perNode);
   const results = await takeTurns(sets, async (set) => {
@@ -260,10 +264,10 @@ async function broadcasts(name, connection) {
 }
 
 /** Requests to all nodes, and messages for rooms that live on one node, as the number of nodes grows. */
-async function requests(name, connection) {
+async function requests(name, connections) {
   for (const size of values.nodes.split(",").map(Number)) {
-    const sets = await startSets(name, connection, size);
-    for (const set of sets) for (let index = 0; index < size; index++) await openClients(set, index, SOCKETS_PER_NODE, `room-${index}`);
+    const sets = await startSets(name, connections, size);
+    for (const set of sets) for (let index = 0; index < size; index++) await openClients(set, index, socketsPerNode, `room-${index}`);
     const results = await takeTurns(sets, async (set) => {
       const all = async (work) => (await costs(set, work)).reduce((sum, time) => sum + time, 0) / 1000;
       const fetch = (await all(() => askOften(set.nodes[0], "fetchSockets"))) / QUESTIONS;
@@ -271,7 +275,7 @@ async function requests(name, connection) {
       const count = set.kind === "ours" ? (await all(() => askOften(set.nodes[0], "count"))) / QUESTIONS : fetch;
       return { [FETCH]: fetch, [COUNT]: count };
     });
-    report(name, `${size} nodes with ${SOCKETS_PER_NODE} sockets each`, "ms per call", results);
+    report(name, `${size} nodes with ${socketsPerNode} sockets each`, "ms per call", results);
     const flat = await takeTurns(sets, async (set) => {
       let count = 0;
       const spent = await costs(set, async () => {
