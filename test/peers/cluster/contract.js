@@ -11,7 +11,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { connect as connectTcp, createServer as createTcpServer } from "node:net";
+import { startRelay } from "./relay.js";
 
 const bytes = Buffer.from([1, 2, 250]);
 const PATIENCE_MS = Number(process.env.TEST_PATIENCE_MS ?? 5000);
@@ -395,7 +395,7 @@ export function declareContract({ name, test, client, startNodes, lacks = {} }) 
     "recovers a client on another node, with its rooms, its data and what it missed",
     "MIX-9, CSR-1",
     async ({ t, nodes, clients }) => {
-      const relay = await startRelay(t, nodes[0].url);
+      const relay = await startRelay(nodes[0].url, (end) => t.after(end));
       const member = await connect(t, relay.url);
       const { id } = member;
       const [got] = inboxes([member], "x");
@@ -503,27 +503,4 @@ async function settle(nodes, clients, got, count) {
     // the assertion behind shows what is missing
   }
   await fence(nodes, clients);
-}
-
-/** An address whose connections lead to one node or another, and can be cut. */
-async function startRelay(t, url) {
-  const ends = new Set();
-  const relay = { target: url, url: "", cut: () => ends.forEach((socket) => socket.destroy()) };
-  const server = createTcpServer((near) => {
-    const far = connectTcp(Number(new URL(relay.target).port), "127.0.0.1");
-    near.pipe(far);
-    far.pipe(near);
-    for (const socket of [near, far]) {
-      ends.add(socket);
-      socket.on("error", () => {});
-      socket.on("close", () => [near, far].forEach((each) => each.destroy()));
-    }
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.close();
-    relay.cut();
-  });
-  relay.url = `http://127.0.0.1:${server.address().port}`;
-  return relay;
 }

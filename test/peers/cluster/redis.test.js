@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
-import { connect as connectTcp, createServer as createTcpServer } from "node:net";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -12,6 +11,7 @@ import { Server } from "../../support/target.js";
 import { http, PollingSession } from "../../support/wire-client.js";
 import { startBackends } from "./backends.js";
 import { discovered, eventually, fence, inboxes, startNodes } from "./cluster.js";
+import { startRelay } from "./relay.js";
 import { closeLater } from "./services.js";
 
 const require = createRequire(import.meta.url);
@@ -443,11 +443,11 @@ const overDrivers = [
 ];
 for (const [name, adapterOver, makeClient] of overDrivers) {
   test(`what Redis passed on without an answer doesn't come twice, with ${name} [RED-19, ROB-991]`, async (t) => {
-    const mute = await startMuteProxy(service.port);
+    const relay = await startRelay(connection, closeLater);
     const closers = [];
     const clientsOf = (url) => Promise.all([1, 2].map(() => makeClient(url, (close) => closers.push(close))));
     const attach = { attach: (httpServer, options) => new Server(httpServer, options) };
-    const near = await startServer(t, { adapter: adapterOver(await clientsOf(`redis://127.0.0.1:${mute.port}`)) }, attach);
+    const near = await startServer(t, { adapter: adapterOver(await clientsOf(relay.url)) }, attach);
     const far = await startServer(t, { adapter: adapterOver(await clientsOf(connection)) }, attach);
     t.after(() => Promise.all(closers.map((close) => close()))); // after the servers
     const { adapter } = near.io.of("/");
@@ -457,13 +457,13 @@ for (const [name, adapterOver, makeClient] of overDrivers) {
     client.onAny((event) => got.push(event));
     near.io.emit("answered");
     await eventually(() => got.includes("answered"), "the first broadcast");
-    mute.isMute = true;
+    relay.isMute = true;
     near.io.emit("unanswered");
     await eventually(() => got.includes("unanswered"), "the broadcast without an answer");
     const degraded = once(adapter, "degraded");
     const restored = once(adapter, "restored");
-    mute.isMute = false;
-    mute.cut();
+    relay.isMute = false;
+    relay.cut();
     await degraded;
     await restored;
     near.io.emit("after");
@@ -500,31 +500,6 @@ test("the connection that a server adds with ioredis ends with the server, or wi
   const { stdout } = await promisify(execFile)(process.execPath, ["-e", program], { cwd: root, timeout: 30_000 });
   assert.deepEqual(stdout.trim().split("\n"), ["2", "the end"]);
 });
-
-/** A way to Redis on which its answers can be held back. */
-async function startMuteProxy(target) {
-  const ends = new Set();
-  const proxy = { isMute: false, port: 0, cut: () => ends.forEach((socket) => socket.destroy()) };
-  const server = createTcpServer((near) => {
-    const farEnd = connectTcp(target, "127.0.0.1");
-    near.pipe(farEnd);
-    farEnd.on("data", (chunk) => proxy.isMute || near.write(chunk));
-    for (const [socket, other] of [
-      [near, farEnd],
-      [farEnd, near],
-    ]) {
-      ends.add(socket);
-      socket.on("error", () => {}).once("close", () => (ends.delete(socket), other.destroy()));
-    }
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  closeLater(() => {
-    proxy.cut();
-    server.close();
-  });
-  proxy.port = server.address().port;
-  return proxy;
-}
 
 test("carries the requests of a session to the server that has it [ROB-890]", async (t) => {
   for (const create of [ours.createAdapter, ours.createShardedAdapter]) {
