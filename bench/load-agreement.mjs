@@ -1,9 +1,9 @@
 /**
- * `npm run bench:load-agreement -- [--seconds 8] [--rounds 4] [--clients 200] [--json file]`: whether `roomcast load` measures what the benchmark
+ * `npm run bench:load-agreement -- [--seconds 16] [--warm-up 6] [--rounds 4] [--clients 200] [--json file]`: whether `roomcast load` measures what the benchmark
  * measures. The same server, of roomcast and of socket.io in turns (A B A B), is driven by `roomcast load` and by the benchmark's own
  * clients, with the same load: echoes with acknowledgement at 5 per second and client, then messages to rooms of 10 at 1 per second and client.
  * The server has a core of its own, the drivers another one. Its CPU time is read in the middle of the load, for a time in which both drivers
- * send the same number of messages. Prints both figures and their ratio. Exits with 1 when a median ratio is not within 15 %; of times, differences below
+ * send the same number of messages. Answers of the warm-up are not timed: both drivers are compiled in it, on a core that their compiler shares. Prints both figures and their ratio. Exits with 1 when a median ratio is not within 15 %; of times, differences below
  * 0.1 ms are tolerated, and said: the benchmark's clients do next to nothing for an answer, those of `load` encode, mask, decode and count it.
  */
 import { spawn } from "node:child_process";
@@ -17,13 +17,15 @@ import { median } from "./lib/stats.mjs";
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: "string", default: "8" },
+    seconds: { type: "string", default: "16" },
+    "warm-up": { type: "string", default: "6" },
     rounds: { type: "string", default: "4" },
     clients: { type: "string", default: "200" },
     json: { type: "string" },
   },
 });
 const seconds = Number(values.seconds);
+const warmUp = Number(values["warm-up"]);
 const clients = Number(values.clients);
 const PER_ROOM = 10;
 const TOLERANCE = 0.15;
@@ -62,7 +64,7 @@ async function measure(server, shape, drive) {
 /** `roomcast load`, as a user calls it. */
 async function byLoad(server, shape) {
   const args = [command, "load", `http://127.0.0.1:${server.ready.port}`, "--clients", String(clients), "--ramp", "1", "--json"];
-  args.push("--duration", String(seconds), "--rate", String(shape.perSecond), ...shape.args);
+  args.push("--duration", String(seconds), "--warm-up", String(warmUp), "--rate", String(shape.perSecond), ...shape.args);
   const words = [process.execPath, ...args];
   if (canPin) words.unshift("taskset", "-c", loadCore);
   return measure(server, shape, async () => {
@@ -87,7 +89,7 @@ async function byBench(server, shape) {
     return await measure(server, shape, async () => {
       await pause(50); // for the rooms
       const from = performance.now();
-      const argument = { perSecond: shape.perSecond * clients, durationMs: seconds * 1000, perRoom: PER_ROOM };
+      const argument = { perSecond: shape.perSecond * clients, durationMs: seconds * 1000, warmUpMs: warmUp * 1000, perRoom: PER_ROOM };
       const { units, latencies } = await load.run(shape.paced, argument);
       const throughput = units / ((performance.now() - from) / 1000);
       if (shape.paced !== "paced") return { throughput };
@@ -109,7 +111,7 @@ for (let round = 0; round < Number(values.rounds); round++) {
       for (const shape of shapes) {
         // The first driver meets a server that is not compiled yet, so they change places; an even number of rounds makes that fair.
         const drivers = round % 2 === 0 ? ["bench", "load"] : ["load", "bench"];
-        await warmUp(server);
+        await warmUpServer(server);
         const turn = { name, shape: shape.name };
         for (const driver of drivers) turn[driver] = driver === "load" ? await byLoad(server, shape) : await byBench(server, shape);
         await server.command("connected", 0);
@@ -125,7 +127,7 @@ console.log(`\nload average ${loadavg()[0].toFixed(1)}`);
 if (values.json) writeFileSync(values.json, `${JSON.stringify({ turns, rows }, null, 2)}\n`);
 process.exitCode = rows.every(({ agrees }) => agrees) ? 0 : 1;
 
-async function warmUp(server) {
+async function warmUpServer(server) {
   const load = await Load.start({ cores: [loadCore] });
   const bed = new Bed(server, load, { scale: 1, warmupMs: 2000 });
   await bed.open(20);

@@ -1,14 +1,20 @@
 /**
  * `npm run bench:observability -- [--against DIRECTORY] [--turns 16] [--only channels]`: what it costs to look. Server CPU time of echoes with acknowledgement, with an empty subscriber of every
- * channel, with the dashboard closed and open in one page, with Prometheus and with spans of OpenTelemetry, each as a ratio to the same server unobserved; with `--against` also that one as a ratio to a
- * build in another directory. All servers run, and are measured in turns; a ratio is the median over the turns. The packages are those of `test/peers/metrics`.
+ * channel, with the dashboard closed and open in one page, with `io.health()` and `io.stats()` each second, with Prometheus, with metrics and with spans of OpenTelemetry, each as a ratio to the same
+ * server unobserved. "no checks" is that server without any question whether somebody subscribes to a channel: what looking costs when unused. With `--against` also a build in another directory. All servers run, and are measured in turns; a ratio is the median over the turns. The packages are those of `test/peers/metrics`.
  */
 import { fork } from "node:child_process";
+import { subscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { install } from "./lib/servers.mjs";
+import { median } from "./lib/stats.mjs";
 import { Client, textFrame } from "./load/client.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -25,13 +31,11 @@ const { values: options } = parseArgs({
 });
 const CLIENTS = 20;
 const IN_FLIGHT = 8;
-const ECHOES = 10_000;
+const ECHOES = 40_000;
 
 /** What each mode switches on, in the process of the server. */
 const modes = {
-  async channels() {
-    const { subscribe } = await import("node:diagnostics_channel");
-    const { readdirSync, readFileSync } = await import("node:fs");
+  channels() {
     const sources = readdirSync(`${root}/src`, { recursive: true }).filter((file) => file.endsWith("channels.ts"));
     const texts = sources.map((file) => readFileSync(`${root}/src/${file}`, "utf8")).join("");
     for (const name of new Set(texts.match(/roomcast:[a-z:]+[a-z]/g))) subscribe(name, () => {});
@@ -45,10 +49,27 @@ const modes = {
     const url = `http://127.0.0.1:${io.httpServer.address().port}/dashboard/api`;
     fork(fileURLToPath(import.meta.url), ["--look", url]);
   },
+  /** As an orchestrator and a script do it: health and figures, each second. */
+  "health, stats"(io) {
+    setInterval(() => {
+      io.health();
+      io.stats();
+    }, 1000);
+  },
   prometheus(io, metrics) {
     metrics.prometheusMetrics(io, { client: packages("prom-client"), events: ["echo"] });
   },
-  spans(io, metrics) {
+  "OpenTelemetry metrics"(io, metrics) {
+    const api = packages("@opentelemetry/api");
+    const { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } =
+      packages("@opentelemetry/sdk-metrics");
+    const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+    setInterval(() => exporter.reset(), 1000);
+    const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 1000, exportTimeoutMillis: 500 });
+    api.metrics.setGlobalMeterProvider(new MeterProvider({ readers: [reader] }));
+    metrics.openTelemetryMetrics(io, { api, events: ["echo"] });
+  },
+  "OpenTelemetry spans"(io, metrics) {
     const api = packages("@opentelemetry/api");
     const { AsyncLocalStorageContextManager } = packages("@opentelemetry/context-async-hooks");
     const { BasicTracerProvider } = packages("@opentelemetry/sdk-trace-base");
@@ -71,7 +92,9 @@ async function look(url) {
   }, 1000);
 }
 
+/** Ends with the benchmark. */
 async function serve(directory, mode) {
+  process.once("disconnect", () => process.exit());
   const require = createRequire(`${directory}/package.json`);
   const { Server } = require(`${directory}/dist/index.js`);
   const httpServer = createServer().listen(0, "127.0.0.1");
@@ -121,11 +144,27 @@ async function measure({ clients, cpu }, echoes) {
   return ((await cpu()) - before) / echoes;
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+/** A copy of the build in which nothing asks whether a channel has subscribers. */
+function withoutChecks() {
+  const directory = mkdtempSync(join(tmpdir(), "without-checks-"));
+  process.once("exit", () => rmSync(directory, { recursive: true }));
+  cpSync(join(root, "dist"), join(directory, "dist"), { recursive: true });
+  cpSync(join(root, "package.json"), join(directory, "package.json"));
+  symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
+  const bundle = join(directory, "dist/roomcast.js");
+  writeFileSync(bundle, readFileSync(bundle, "utf8").replace(/[\w$.]+\.hasSubscribers/g, "false"));
+  return directory;
+}
 
 async function run() {
+  install(fileURLToPath(new URL("../test/peers/metrics", import.meta.url)), "prom-client");
   const chosen = options.only === undefined ? Object.keys(modes) : Object.keys(modes).filter((mode) => mode === options.only);
-  const variants = { unobserved: [root, "none"], ...Object.fromEntries(chosen.map((mode) => [mode, [root, mode]])) };
+  const bare = withoutChecks();
+  const variants = {
+    unobserved: [root, "none"],
+    "no checks": [bare, "none"],
+    ...Object.fromEntries(chosen.map((mode) => [mode, [root, mode]])),
+  };
   if (options.against !== undefined) variants.before = [options.against, "none"];
   const servers = new Map();
   for (const [name, [directory, mode]] of Object.entries(variants)) servers.set(name, await start(directory, mode));
@@ -142,7 +181,7 @@ async function run() {
   }
   for (const [name, { ratios: all, times }] of ratios) {
     const spread = `${Math.min(...all).toFixed(3)} to ${Math.max(...all).toFixed(3)}`;
-    console.log(`${name.padEnd(12)} ${median(times).toFixed(2)} µs per echo, ${median(all).toFixed(3)} of unobserved (${spread})`);
+    console.log(`${name.padEnd(22)} ${median(times).toFixed(2)} µs per echo, ${median(all).toFixed(3)} of unobserved (${spread})`);
   }
   for (const { stop, clients } of servers.values()) {
     for (const { socket } of clients) socket.destroy();

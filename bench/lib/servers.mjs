@@ -93,7 +93,8 @@ export function installRivals({ uws }) {
 
 export const hasUws = () => existsSync(join(bench, "uws/node_modules/uwebsockets"));
 
-function install(directory, proof) {
+/** Installs the packages of a directory, unless `proof` is there. */
+export function install(directory, proof) {
   if (existsSync(join(directory, "node_modules", proof))) return;
   console.error(`installing ${proof} into ${directory.slice(root.length)}`);
   const { status } = spawnSync("npm", ["ci", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"], {

@@ -1,6 +1,10 @@
 // Medians, and a histogram of durations that can be sent between processes.
 
-export const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+export function median(list) {
+  const sorted = list.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
+}
 const short = (value) => Number(value.toPrecision(5));
 export const summary = (list) => ({ median: median(list), min: Math.min(...list), max: Math.max(...list), rounds: list.map(short) });
 

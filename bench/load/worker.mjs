@@ -183,7 +183,7 @@ const commands = {
    * Events at a constant rate, independent of the answers; the latency counts from the time when the event was due. `lags` are the
    * delays with which the generator sent them, which are not the server's.
    */
-  async paced({ perSecond, durationMs }) {
+  async paced({ perSecond, durationMs, warmUpMs = 0 }) {
     const latencies = new Histogram();
     const lags = new Histogram();
     const frame = textFrame('420["echo","hello world"]');
@@ -194,7 +194,8 @@ const commands = {
       for (const client of clients) {
         client.due = [];
         client.onFrame = () => {
-          latencies.add((now() - client.due.shift()) * 1000);
+          const due = client.due.shift();
+          if (due >= start + warmUpMs) latencies.add((now() - due) * 1000);
           if (++answered === total) resolve();
         };
       }

@@ -31,12 +31,13 @@ const HELP = `Usage: roomcast load URL [options]
 
 Connects many clients, lets each send an event at an even pace, and measures. Any Socket.IO server of version 3 or 4 will do. The path of URL
 is the namespace. The model is open: an event is sent when it is due, whatever became of earlier ones, and its time counts from then.
-Answers of the first second, at most of the first tenth, are not in the percentiles: a fresh process is slow.
 
 Options:
       --clients NUMBER     default 100
       --ramp SECONDS       in which they connect; default 5
       --duration SECONDS   from when all are connected, or have failed; default 20
+      --warm-up SECONDS    at the beginning of the duration: answers are counted, but not in the percentiles, since fresh processes are slow;
+                           default 1, at most a tenth of the duration; with --script 0
       --ask EVENT          the event that each client sends, with an acknowledgement, which is measured
       --emit EVENT         the same without an acknowledgement
       --data JSON          values of the event, one after another
@@ -62,12 +63,14 @@ export const load: Command = { help: HELP, run };
 
 /** Above this, what is measured may be the lateness of this process. */
 const OWN_LAG_MS = 20;
+const DEFAULT_WARM_UP_MS = 1_000;
 
 async function run(args: string[], io: CommandIo): Promise<ExitCode> {
   const { values, positionals } = readArgs(args, {
     clients: { type: "string", default: "100" },
     ramp: { type: "string", default: "5" },
     duration: { type: "string", default: "20" },
+    "warm-up": { type: "string" },
     ask: { type: "string" },
     emit: { type: "string" },
     data: { type: "string", default: "" },
@@ -91,6 +94,7 @@ async function run(args: string[], io: CommandIo): Promise<ExitCode> {
   if (limitMs !== null && values.ask === undefined && values.script === undefined)
     throw new ArgumentError("--max-p99: expected --ask or --script, whose answers are measured");
   if (values.report !== undefined) checkReport(values.report);
+  const durationMs = numberOf("--duration", values.duration, 0, 86_400) * 1_000;
   const options: LoadOptions = {
     client: {
       url,
@@ -105,7 +109,8 @@ async function run(args: string[], io: CommandIo): Promise<ExitCode> {
     transports: values.transport.split(",").map(transportOf),
     clients: integerOf("--clients", values.clients, 1, 100_000),
     rampMs: numberOf("--ramp", values.ramp, 0, 86_400) * 1_000,
-    durationMs: numberOf("--duration", values.duration, 0, 86_400) * 1_000,
+    durationMs,
+    warmUpMs: warmUpMsOf(values["warm-up"], durationMs, values.script !== undefined),
     message:
       event === undefined
         ? null
@@ -134,6 +139,15 @@ async function run(args: string[], io: CommandIo): Promise<ExitCode> {
   const isLate = limitMs !== null && (report.answerMs === null || report.answerMs.p99 > limitMs);
   const isWell = report.connected === report.clients && Object.keys(report.errors).length === 0 && report.unanswered === 0;
   return isWell && !isLate ? 0 : 1;
+}
+
+/** The default leaves out what fresh processes answer; a script may ask once, at its beginning. */
+function warmUpMsOf(seconds: string | undefined, durationMs: number, hasScript: boolean): number {
+  if (seconds === undefined) return hasScript ? 0 : Math.min(DEFAULT_WARM_UP_MS, durationMs / 10);
+  const ms = numberOf("--warm-up", seconds, 0, 86_400) * 1_000;
+  if (ms > 0 && ms >= durationMs)
+    throw new ArgumentError(`--warm-up: expected less than --duration, ${durationMs / 1_000}, met ${seconds}`);
+  return ms;
 }
 
 /** The run may take long: better said before. */

@@ -25,6 +25,7 @@ export class RedisLink implements Link {
   private listener: LinkListener | null = null;
   private directChannel = "";
   private stopWatching: (() => void)[] = [];
+  private isAwaitingWhole = false;
 
   /**
    * @param kind          how pulses travel
@@ -58,7 +59,10 @@ export class RedisLink implements Link {
     });
     await subscriptions.settled();
     const { failure } = subscriptions;
-    if (failure !== null) throw new Error(`subClient cannot subscribe (${textOf(failure)}): check its credentials and their rights`);
+    const isHeld = subscriptions.isHeld(this.pulseChannel) && subscriptions.isHeld(this.directChannel);
+    if (failure !== null && !isHeld)
+      throw new Error(`subClient cannot subscribe (${textOf(failure)}): check its credentials and their rights`);
+    subscriptions.onRefused.add(this.onRefused);
   }
 
   private get isReady(): boolean {
@@ -101,9 +105,21 @@ export class RedisLink implements Link {
     const { subscriptions } = this.bus;
     await subscriptions.settled();
     listener.onUp();
-    if (subscriptions.isWhole) return;
-    await subscriptions.whole();
-    this.listener?.onUp();
+    if (!subscriptions.isWhole) this.tellWhenWhole();
+  }
+
+  private readonly onRefused = (reason: unknown): void => {
+    this.listener?.onDown(reason);
+    this.tellWhenWhole();
+  };
+
+  private tellWhenWhole(): void {
+    if (this.isAwaitingWhole) return;
+    this.isAwaitingWhole = true;
+    void this.bus.subscriptions.whole().then(() => {
+      this.isAwaitingWhole = false;
+      this.listener?.onUp();
+    });
   }
 
   private readonly onPulse = (message: Buffer): void => this.listener?.onPulse(message.toString());
@@ -144,6 +160,7 @@ export class RedisLink implements Link {
     this.listener = null;
     for (const stop of this.stopWatching) stop();
     const { subscriptions } = this.bus;
+    subscriptions.onRefused.delete(this.onRefused);
     subscriptions.remove(this.pulseChannel, this.onPulse);
     subscriptions.remove(this.directChannel, this.onDirect);
     await subscriptions.settled();

@@ -35,12 +35,16 @@ export class Subscriptions {
   client: RedisClient;
   /** Why names could not be subscribed to; null while all is well. */
   failure: unknown = null;
+  /** Called with the reason whenever Redis has not confirmed names that are wanted. */
+  readonly onRefused = new Set<(reason: unknown) => void>();
   private readonly byName = new Map<string, Subscription>();
   /** Names to look at, and names whose command is under way. */
   private readonly changed = new Set<string>();
   private readonly busy = new Set<string>();
   /** Names that were wanted while the client could not hear, or that failed, until they are held. */
   private readonly overdue = new Set<string>();
+  /** Names of a command that failed: each is tried alone, since Redis refuses a whole command for one name that is not allowed. */
+  private readonly refused = new Set<string>();
   /** Called when none is overdue any more. */
   private readonly waiting: (() => void)[] = [];
   private readonly flights = new Set<Promise<void>>();
@@ -160,6 +164,7 @@ export class Subscriptions {
     this.byName.clear();
     this.changed.clear();
     this.overdue.clear();
+    this.refused.clear();
     this.client.release();
   }
 
@@ -193,6 +198,14 @@ export class Subscriptions {
       else if (handlers.length === 0 && isHeld) unwanted.push(name);
       else if (handlers.length === 0) this.forget(name);
     }
+    for (const name of missing.filter((each) => this.refused.has(each))) this.launch([name], []);
+    this.launch(
+      missing.filter((name) => !this.refused.has(name)),
+      unwanted,
+    );
+  }
+
+  private launch(missing: string[], unwanted: string[]): void {
     if (missing.length + unwanted.length === 0) return;
     const flight: Promise<void> = this.fly(missing, unwanted).finally(() => this.flights.delete(flight));
     this.flights.add(flight);
@@ -207,13 +220,18 @@ export class Subscriptions {
       if (client !== this.client) throw new Error("the client was replaced");
       for (const name of missing) this.keep(name);
       for (const name of unwanted) this.drop(name);
-      this.failure = null;
+      if (this.isWhole) this.failure = null;
     } catch (error) {
       this.failure = error;
       if (debug.enabled) debug("redis: %d names were not subscribed to: %s", names.length, quoted(error));
       for (const name of names) if (this.byName.has(name)) this.changed.add(name);
-      for (const name of missing) if (this.byName.has(name)) this.overdue.add(name);
+      for (const name of missing) {
+        if (!this.byName.has(name)) continue;
+        this.overdue.add(name);
+        this.refused.add(name);
+      }
       this.retryLater();
+      if (!this.isWhole) for (const tell of this.onRefused) tell(error);
     }
     for (const name of names) this.busy.delete(name);
     if (this.changed.size > 0 && this.retry === null) this.schedule();
@@ -249,6 +267,7 @@ export class Subscriptions {
 
   private settleOverdue(name: string): void {
     this.overdue.delete(name);
+    this.refused.delete(name);
     if (this.isWhole) for (const resolve of this.waiting.splice(0)) resolve();
   }
 

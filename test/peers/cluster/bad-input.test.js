@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { connect, once } from "../../support/client.js";
 import { startServer } from "../../support/server.js";
-import { eventually } from "./cluster.js";
+import { waitUntil } from "./cluster.js";
 import { closeLater, freePort, startNats, startPostgres, startRedis } from "./services.js";
 
 const require = createRequire(import.meta.url);
@@ -160,7 +160,7 @@ for (const [title, [backend, method, makeArguments, message]] of Object.entries(
     const heard = once(client, "x");
     io.emit("x", 1);
     assert.deepEqual(await heard, [1]);
-    await eventually(() => warnings.length > 0 && io.of("/").adapter.status === "degraded", "a warning", 15_000);
+    await waitUntil(() => warnings.length > 0 && io.of("/").adapter.status === "degraded", "a warning", 15_000);
     assert.equal(warnings.length, 1, JSON.stringify(warnings));
     assert.equal(warnings[0].code, "ROOMCAST_CLUSTER_LINK");
     assert.match(warnings[0].message, /^\w+: this server doesn't reach the others, its own clients are served: /);
@@ -227,7 +227,7 @@ for (const [title, [make, values, message]] of Object.entries(differences)) {
   test(`two servers over ${title} of different values say so once each [ROB-921]`, { timeout }, async (t) => {
     const warnings = warningsOf(t);
     const servers = await startPair(t, await make(t, values[0]), await make(t, values[1]), await make(t, values[1]));
-    for (const io of servers) await eventually(async () => (await io.nodes()).length === 3, "the servers to know each other", 15_000);
+    for (const io of servers) await waitUntil(async () => (await io.nodes()).length === 3, "the servers to know each other", 15_000);
     assert.deepEqual(
       warnings.map(({ code }) => code),
       ["ROOMCAST_CLUSTER_MIXED", "ROOMCAST_CLUSTER_MIXED", "ROOMCAST_CLUSTER_MIXED"],
@@ -252,7 +252,7 @@ test("a server of another version is told of once, and so is a format that is no
     settings: { x: 5 },
   };
   const tellOf = (id) => admin.publish("versions-roomcast#", JSON.stringify({ ...pulse, id: id.repeat(16) }));
-  await eventually(
+  await waitUntil(
     async () => {
       await Promise.all(["a", "b"].map(tellOf));
       return (await first.nodes()).length === 3;
@@ -271,9 +271,9 @@ test("a server of another version is told of once, and so is a format that is no
   const connection = await natsDriver.connect({ servers: nats.connection });
   t.after(() => connection.close());
   const [second] = await startPair(t, ours.nats.createAdapter(connection, { ...patient, key: "versions" }));
-  await eventually(async () => second.of("/").adapter.counters.received >= 0 && second.of("/").adapter.status === "ok", "the server");
+  await waitUntil(async () => second.of("/").adapter.counters.received >= 0 && second.of("/").adapter.status === "ok", "the server");
   for (let i = 0; i < 3; i++) connection.publish("versions.pulse", Buffer.from([7, 0, 0, 0]));
-  await eventually(() => second.of("/").adapter.counters.malformed === 3, "the messages to be counted", 15_000);
+  await waitUntil(() => second.of("/").adapter.counters.malformed === 3, "the messages to be counted", 15_000);
   assert.equal(warnings.length, 1, JSON.stringify(warnings));
   assert.equal(
     warnings.splice(0)[0].message,
@@ -284,9 +284,9 @@ test("a server of another version is told of once, and so is a format that is no
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const [third] = await startPair(t, ours.cluster.createAdapter({ directory }));
   const socketOf = () => readdirSync(directory).find((name) => /^[0-9a-f]{16}$/.test(name));
-  await eventually(() => socketOf() !== undefined, "the server to listen", 15_000);
+  await waitUntil(() => socketOf() !== undefined, "the server to listen", 15_000);
   for (let i = 0; i < 2; i++) connectTcp(join(directory, socketOf())).end(Buffer.from([0x52, 0x43, 0x57, 9]));
-  await eventually(() => third.of("/").adapter.counters.malformed === 2, "the streams to be counted", 15_000);
+  await waitUntil(() => third.of("/").adapter.counters.malformed === 2, "the streams to be counted", 15_000);
   assert.equal(warnings.length, 1, JSON.stringify(warnings));
   assert.match(
     warnings[0].message,
@@ -299,6 +299,6 @@ test("servers with different keys are different clusters, and io.nodes() shows i
   const make = async (key) => ours.redis.createAdapter(...(await clientsOfRedis(t)), { ...patient, key });
   const servers = await startPair(t, await make("a"), await make("b"), await make("b"));
   for (const [index, count] of [1, 2, 2].entries())
-    await eventually(async () => (await servers[index].nodes()).length === count, "the servers of each cluster to know each other", 15_000);
+    await waitUntil(async () => (await servers[index].nodes()).length === count, "the servers of each cluster to know each other", 15_000);
   assert.deepEqual(warnings, []);
 });

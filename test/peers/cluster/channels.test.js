@@ -4,7 +4,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { once } from "../../support/client.js";
 import { startBackends } from "./backends.js";
-import { eventually, startNodes } from "./cluster.js";
+import { waitUntil, startNodes } from "./cluster.js";
 
 const ADAPTERS = ["roomcast/redis with redis", "roomcast/redis, sharded, with redis", "roomcast/postgres", "roomcast/nats"];
 const OFFICIAL = ["@socket.io/redis-streams-adapter with redis", "@socket.io/postgres-adapter"];
@@ -29,7 +29,7 @@ for (const backend of await startBackends((name) => [...ADAPTERS, ...OFFICIAL].i
     const received = Promise.all(clients.map((client) => once(client, "news")));
     servers[0].emit("news", 1);
     await received;
-    await eventually(() => delivered.length === servers.length, "all servers to deliver");
+    await waitUntil(() => delivered.length === servers.length, "all servers to deliver");
     assert.deepEqual(new Set(delivered.map(({ namespace }) => namespace.server)), new Set(servers));
     for (const { receivers, flags } of delivered) assert.deepEqual([receivers, flags.trace], [1, trace]);
     assert.ok(types.has("publish BROADCAST") && types.has("receive BROADCAST"), [...types].join());

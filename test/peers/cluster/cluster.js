@@ -49,11 +49,11 @@ export async function startNodes(t, backend, { kinds = ALL_OURS, bases = kinds.m
 
 /** Waits until an adapter counts all nodes. */
 export async function discovered(adapter, count) {
-  await eventually(async () => (await adapter.serverCount()) === count, `all ${count} nodes to know each other`, 20_000);
+  await waitUntil(async () => (await adapter.serverCount()) === count, `all ${count} nodes to know each other`, 20_000);
 }
 
 /** Asks until the answer is true; for what no event tells, such as what another process has done. */
-export async function eventually(isSo, what, ms = 5000) {
+export async function waitUntil(isSo, what, ms = 5000) {
   const deadline = Date.now() + ms;
   while (!(await isSo())) {
     if (Date.now() > deadline) throw new Error(`waited ${ms} ms for ${what}`);

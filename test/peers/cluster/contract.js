@@ -277,17 +277,17 @@ export function declareContract({ name, test, client, startNodes, lacks = {} }) 
     async ({ nodes, clients, ids }) => {
       const rooms = (index) => nodes[index].run(({ io }, id) => [...(io.sockets.sockets.get(id)?.rooms ?? [])], ids[index]);
       await nodes[0].run(({ io }, id) => void io.in(id).socketsJoin(["r", "s"]), ids[1]);
-      await eventually(async () => (await rooms(1)).length === 3, "the socket to be in the rooms");
+      await waitUntil(async () => (await rooms(1)).length === 3, "the socket to be in the rooms");
       await known(nodes, "r", 1);
       const heard = next(clients[1], "x");
       await nodes[2].run(({ io }) => void io.to("r").emit("x", 1));
       assert.deepEqual(await heard, [1]);
       await nodes[0].run(async ({ io }) => (await io.in("s").fetchSockets())[0].join("t"));
-      await eventually(async () => (await rooms(1)).includes("t"), "the socket to be in the room");
+      await waitUntil(async () => (await rooms(1)).includes("t"), "the socket to be in the room");
       await nodes[0].run(({ io }) => void io.socketsLeave(["r", "t"]));
-      await eventually(async () => (await rooms(1)).length === 2, "the socket to be out of the rooms");
+      await waitUntil(async () => (await rooms(1)).length === 2, "the socket to be out of the rooms");
       await nodes[0].run(({ io }) => void io.local.socketsJoin("mine"));
-      await eventually(async () => (await rooms(0)).includes("mine"), "the local socket to be in the room");
+      await waitUntil(async () => (await rooms(0)).includes("mine"), "the local socket to be in the room");
       await fence(nodes, clients);
       assert.deepEqual([(await rooms(1)).includes("mine"), (await rooms(2)).includes("mine")], [false, false]);
       const gone = next(clients[2], "disconnect");
@@ -309,7 +309,7 @@ export function declareContract({ name, test, client, startNodes, lacks = {} }) 
     const heard = () => Promise.all(nodes.map((node) => node.run(({ kept }) => kept.heard)));
     for (const [index, node] of nodes.entries()) await node.run(listen, index);
     await nodes[0].run(({ io }) => void io.serverSideEmit("hello", 1, { deep: ["x"] }));
-    await eventually(async () => (await heard()).flat().length >= 2, "the other servers to hear it");
+    await waitUntil(async () => (await heard()).flat().length >= 2, "the other servers to hear it");
     for (const [index, node] of nodes.entries()) {
       const answers = await node.run(({ io }) => io.serverSideEmitWithAck("ask", "v"));
       assert.deepEqual(
@@ -374,7 +374,7 @@ export function declareContract({ name, test, client, startNodes, lacks = {} }) 
     const got = inboxes([...members, other], "m");
     await nodes[0].run(({ io }, raw) => void io.of("/child-1").emit("m", raw), bytes);
     await nodes[1].run(({ kept }) => void kept.parent.emit("m", 2));
-    await eventually(() => got.flat().length >= 4, "the broadcasts to arrive");
+    await waitUntil(() => got.flat().length >= 4, "the broadcasts to arrive");
     await fence(nodes, clients);
     assert.deepEqual(
       got.map((list) => list.length),
@@ -405,7 +405,7 @@ export function declareContract({ name, test, client, startNodes, lacks = {} }) 
         return void socket.join("r");
       }, id);
       await nodes[1].run(({ io }) => void io.emit("x", "seen"));
-      await eventually(() => got.length === 1, "the first event");
+      await waitUntil(() => got.length === 1, "the first event");
       const gone = next(member, "disconnect");
       await nodes[0].run(
         ({ io, kept }, id) => void (kept.gone = new Promise((resolve) => io.sockets.sockets.get(id).once("disconnect", resolve))),
@@ -429,7 +429,7 @@ export function declareContract({ name, test, client, startNodes, lacks = {} }) 
       }, id);
       assert.deepEqual(state, { recovered: true, rooms: [id, "r"].sort(), data: { user: "ann" } });
       await nodes[0].run(({ io }) => void io.emit("x", "behind"));
-      await eventually(() => got.some(([value]) => value === "behind"), "an event behind the recovery");
+      await waitUntil(() => got.some(([value]) => value === "behind"), "an event behind the recovery");
       const [first, ...rest] = got.map(([value]) => value);
       // What two nodes broadcast has no order of its own.
       assert.deepEqual([first, ...rest.slice(0, -1).sort(), rest.at(-1)], ["seen", "all", "room", "behind"]);
@@ -446,18 +446,18 @@ const join = ({ io }, id, rooms) => io.sockets.sockets.get(id).join(rooms);
 async function known(nodes, room, count) {
   for (const node of nodes) {
     const isKnown = async () => (await node.run(async ({ io }, room) => (await io.in(room).fetchSockets()).length, room)) === count;
-    await eventually(isKnown, `the room ${room} to be known`);
+    await waitUntil(isKnown, `the room ${room} to be known`);
   }
 }
 
 /** Waits until a node counts all nodes that have the namespace. */
 function discovered(node, namespace, count) {
   const isCounted = async () => (await node.run(({ io }, namespace) => io.of(namespace).adapter.serverCount(), namespace)) === count;
-  return eventually(isCounted, `all ${count} nodes to know each other in ${namespace}`, 20_000);
+  return waitUntil(isCounted, `all ${count} nodes to know each other in ${namespace}`, 20_000);
 }
 
 /** Asks until the answer is true; for what no event tells, such as what another process has done. */
-async function eventually(isSo, what, ms = PATIENCE_MS) {
+async function waitUntil(isSo, what, ms = PATIENCE_MS) {
   const deadline = Date.now() + ms;
   while (!(await isSo())) {
     if (Date.now() > deadline) throw new Error(`waited ${ms} ms for ${what}`);
@@ -498,7 +498,7 @@ async function fence(nodes, clients) {
 /** Waits for `count` events in all inboxes; then nothing more is under way. A backend with several connections keeps no order, so a fence alone may overtake. */
 async function settle(nodes, clients, got, count) {
   try {
-    await eventually(() => got.reduce((sum, list) => sum + list.length, 0) >= count, "all broadcasts");
+    await waitUntil(() => got.reduce((sum, list) => sum + list.length, 0) >= count, "all broadcasts");
   } catch {
     // the assertion behind shows what is missing
   }

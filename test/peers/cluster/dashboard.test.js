@@ -5,7 +5,7 @@ import { once } from "../../support/client.js";
 import { act, ask, dashboard, login, state } from "../../support/dashboard.js";
 import { startServer } from "../../support/server.js";
 import { startBackends } from "./backends.js";
-import { eventually, startNodes } from "./cluster.js";
+import { waitUntil, startNodes } from "./cluster.js";
 import { startNginx } from "./services.js";
 
 const NAME = "roomcast/redis with redis";
@@ -17,7 +17,7 @@ test("shows three servers over Redis, finds their sockets and acts on them [ROB-
   const [{ port }] = nodes;
   const log = [];
   dashboard(servers[0], { allow: ["disconnect", "join", "leave", "send"], intervalMs: 100, log: (entry) => log.push(entry) });
-  await eventually(async () => {
+  await waitUntil(async () => {
     const { figures } = await state(port);
     return figures.nodes.length === 3 && figures.nodes.reduce((sum, node) => sum + node.clients, 0) === 3;
   }, "the servers to tell of their clients");
@@ -28,10 +28,10 @@ test("shows three servers over Redis, finds their sockets and acts on them [ROB-
   );
 
   assert.deepEqual((await act(port, { action: "join", namespace: "/", target: sockets[1].id, room: "far" })).json(), { sockets: 1 });
-  await eventually(() => sockets[1].rooms.has("far"), "the socket to join");
+  await waitUntil(() => sockets[1].rooms.has("far"), "the socket to join");
   sockets[2].join("far");
   const search = async () => (await ask(port, "/api/elsewhere?namespace=/&search=far")).json();
-  await eventually(async () => (await search()).total === 2, "both to be found");
+  await waitUntil(async () => (await search()).total === 2, "both to be found");
   assert.deepEqual((await search()).rows.map(({ id }) => id).sort(), [sockets[1].id, sockets[2].id].sort());
   assert.deepEqual((await ask(port, "/api/room?namespace=/&room=far")).json(), { count: 2, silent: 0 });
   const one = (await ask(port, `/api/socket?namespace=/&id=${sockets[2].id}`)).json();
@@ -41,11 +41,11 @@ test("shows three servers over Redis, finds their sockets and acts on them [ROB-
   assert.deepEqual((await act(port, { action: "send", namespace: "/", target: "far", event: "news", args: [1] })).json(), { sockets: 2 });
   assert.deepEqual(await got, [[1], [1]]);
   await act(port, { action: "leave", namespace: "/", target: sockets[2].id, room: "far" });
-  await eventually(() => !sockets[2].rooms.has("far"), "the socket to leave");
+  await waitUntil(() => !sockets[2].rooms.has("far"), "the socket to leave");
   const left = once(clients[1], "disconnect");
   await act(port, { action: "disconnect", namespace: "/", target: sockets[1].id });
   assert.equal((await left)[0], "io server disconnect");
-  await eventually(async () => (await state(port)).figures.adapter.counters.received > 0, "what has arrived to be counted");
+  await waitUntil(async () => (await state(port)).figures.adapter.counters.received > 0, "what has arrived to be counted");
   assert.deepEqual(
     log.map(({ action, outcome, sockets: count }) => [action, outcome, count]),
     [

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { connect } from "../../support/client.js";
 import { startBackends } from "./backends.js";
-import { eventually, fence, inboxes, startNodes } from "./cluster.js";
+import { waitUntil, fence, inboxes, startNodes } from "./cluster.js";
 import { startProcesses } from "./processes.js";
 import { closeLater, startRedis } from "./services.js";
 
@@ -27,7 +27,7 @@ async function startMembers(t, backend, nodes) {
   const processes = await startProcesses(t, backend, nodes);
   for (const node of processes) {
     const isCounted = async () => (await node.run(({ io }) => io.of("/").adapter.serverCount())) === nodes.length;
-    await eventually(isCounted, "all nodes to know each other");
+    await waitUntil(isCounted, "all nodes to know each other");
   }
   const clients = [];
   for (const { url } of processes) clients.push(await connect(t, url, "/", { transports: ["websocket"] }));
@@ -51,7 +51,7 @@ async function startMembers(t, backend, nodes) {
 async function giveOrders({ clients, rooms, heard, got }, emitter) {
   emitter.join(clients[1].id, ["r", "s"]);
   emitter.join(clients[2].id, ["r"]);
-  await eventually(async () => (await rooms()).flat().length === 3, "the sockets to be in the rooms", 20_000);
+  await waitUntil(async () => (await rooms()).flat().length === 3, "the sockets to be in the rooms", 20_000);
   assert.deepEqual(await rooms(), [[], ["r", "s"], ["r"]]);
   emitter.emit(["r"], "room");
   emitter.emit(["s", "t"], "rooms");
@@ -59,7 +59,7 @@ async function giveOrders({ clients, rooms, heard, got }, emitter) {
   emitter.bytes(["r"]);
   emitter.except(["r"], "others");
   emitter.tell("hello", 1);
-  await eventually(async () => got.flat().length >= 9 && (await heard()).flat().length >= 3, "the orders to arrive");
+  await waitUntil(async () => got.flat().length >= 9 && (await heard()).flat().length >= 3, "the orders to arrive");
   const text = (list) => list.map(([value]) => (Buffer.isBuffer(value) ? value.toString("hex") : value)).sort();
   assert.deepEqual(got.map(text), [
     ["all", "others"],
@@ -68,7 +68,7 @@ async function giveOrders({ clients, rooms, heard, got }, emitter) {
   ]);
   assert.deepEqual(await heard(), [[1], [1], [1]]);
   emitter.leave(["r"]);
-  await eventually(async () => (await rooms()).flat().length === 1, "the sockets to be out of the room");
+  await waitUntil(async () => (await rooms()).flat().length === 1, "the sockets to be out of the room");
   const gone = new Promise((resolve) => clients[2].once("disconnect", resolve));
   emitter.disconnect(clients[2].id);
   assert.equal(await gone, "io server disconnect");
@@ -121,7 +121,7 @@ for (const [package_, { speaks, make, isHeardByOfficial }] of Object.entries(emi
 
       const { processes, run } = members;
       for (const index of [0, 1]) await run(index, ({ io }) => void io.of("/chat"));
-      await eventually(() => run(0, async ({ io }) => (await io.of("/chat").adapter.serverCount()) === 2), "the namespace to be known");
+      await waitUntil(() => run(0, async ({ io }) => (await io.of("/chat").adapter.serverCount()) === 2), "the namespace to be known");
       const member = await connect(t, processes[1].url, "/chat");
       const told = new Promise((resolve) => member.once("m", resolve));
       emitter.of("/chat").emit("m", 1);
@@ -157,7 +157,7 @@ for (const [name, make] of Object.entries(lastWords)) {
       const values = Array.from({ length: 20 }, (_, index) => (index % 5 === 0 ? [index, bytes, "x".repeat(8000)] : [index]));
       for (const value of values) emitter.emit("x", ...value);
       await end();
-      await eventually(() => got.length >= values.length, "the last words to arrive");
+      await waitUntil(() => got.length >= values.length, "the last words to arrive");
       assert.deepEqual(
         got.map(([index]) => index),
         values.map(([index]) => index),
@@ -175,7 +175,7 @@ test("orders that are given while Redis is away arrive later, and the process go
   emitter.emit("x", 0); // connects
   await service.kill();
   emitter.emit("x", 1);
-  await eventually(() => told.size > 0, "the interruption to be told");
+  await waitUntil(() => told.size > 0, "the interruption to be told");
   assert.match([...told].join(), /ECONNREFUSED|ECONNRESET|Connection is closed|EPIPE/);
   const listener = new (require("ioredis").Redis)(service.connection, { lazyConnect: true, maxRetriesPerRequest: null });
   listener.on("error", () => {});
@@ -234,7 +234,7 @@ test(
     await listener.query('LISTEN "socket.io#/"');
     const got = inboxes(clients, "x");
     emitter.emit("x", 1);
-    await eventually(() => notified.some(({ uid }) => uid === "emitter"), "the emitter's message to be on the wire");
+    await waitUntil(() => notified.some(({ uid }) => uid === "emitter"), "the emitter's message to be on the wire");
     for (const io of servers) await fence(io, clients); // behind it on the same channel
     listener.release(true);
     assert.deepEqual(got, [[], [], []]);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
-import { eventually } from "./cluster.js";
+import { waitUntil } from "./cluster.js";
 import { declareFault, pause } from "./faults.js";
 import { cannotMakeNetwork, startRedisInNetwork } from "./network.js";
 
@@ -49,7 +49,7 @@ declareFault("sentinels replace the master of Redis that was killed", "RED-19", 
   const before = redis.master();
   stream.hurt();
   await before.kill();
-  await eventually(() => redis.master() !== before, "the sentinels to name another master", 30_000);
+  await waitUntil(() => redis.master() !== before, "the sentinels to name another master", 30_000);
   stream.heal();
 });
 
@@ -66,7 +66,7 @@ declareFault(
       stream.hurt();
       await dead.kill();
       const others = redis.members.filter(({ isRunning }) => isRunning);
-      await eventually(
+      await waitUntil(
         () => others.every(({ port }) => mastersBut(dead, info(port)).length === 3),
         "the replica to become a master",
         30_000,

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { io as connectClient } from "socket.io-client";
 import { within } from "../../support/wait.js";
-import { eventually } from "./cluster.js";
+import { waitUntil } from "./cluster.js";
 import { starters } from "./backends.js";
 import { startProcesses } from "./processes.js";
 
@@ -27,12 +27,12 @@ export class Stream {
     for (const node of stream.nodes) await stream.counts(node, count);
     stream.got = stream.nodes.map(() => []);
     stream.clients = stream.nodes.map(({ url }, index) => stream.connect(t, url, index));
-    await eventually(() => stream.clients.every(({ connected }) => connected), "the clients to connect", 20_000);
+    await waitUntil(() => stream.clients.every(({ connected }) => connected), "the clients to connect", 20_000);
     await stream.nodes[0].run(({ io, kept }) => {
       let number = 0;
       kept.timer = setInterval(() => io.emit("x", number++, Date.now()), 10);
     });
-    await eventually(() => stream.got.every((list) => list.length >= 20), "the stream to flow", 20_000);
+    await waitUntil(() => stream.got.every((list) => list.length >= 20), "the stream to flow", 20_000);
     return stream;
   }
 
@@ -52,7 +52,7 @@ export class Stream {
 
   /** Waits until a node counts that many nodes. */
   counts(node, count) {
-    return eventually(
+    return waitUntil(
       async () =>
         node.hasEnded ||
         (await node.run(({ io }) =>
@@ -82,7 +82,7 @@ export class Stream {
       const fresh = list.filter(({ sentAt }) => sentAt > this.healedAt);
       return fresh.find(({ number }, index) => fresh[index + 49]?.number === number + 49);
     };
-    await eventually(() => this.got.every(firstOfRow), "broadcasts to arrive again", WHOLE_MS);
+    await waitUntil(() => this.got.every(firstOfRow), "broadcasts to arrive again", WHOLE_MS);
     return Math.max(...this.got.map((list) => firstOfRow(list).arrivedAt - this.healedAt));
   }
 
@@ -102,14 +102,14 @@ export class Stream {
     const [first] = this.nodes;
     const everywhere = (isIn) => this.nodes.every(({ hasEnded }, index) => hasEnded || isIn(this.got[index]));
     const isFresh = ({ sentAt }) => sentAt > this.healedAt;
-    await eventually(() => first.hasEnded || everywhere((list) => list.some(isFresh)), "", WHOLE_MS).catch(() => {});
+    await waitUntil(() => first.hasEnded || everywhere((list) => list.some(isFresh)), "", WHOLE_MS).catch(() => {});
     await pause(1000); // more of the stream, all of which should arrive
     if (!first.hasEnded) {
       await first.run(({ io, kept }) => {
         clearInterval(kept.timer);
         io.emit("x", -1, Date.now());
       });
-      await eventually(() => first.hasEnded || everywhere((list) => list.some(({ number }) => number === -1)), "", 3000).catch(() => {});
+      await waitUntil(() => first.hasEnded || everywhere((list) => list.some(({ number }) => number === -1)), "", 3000).catch(() => {});
     }
     return this.figures();
   }
@@ -208,6 +208,6 @@ export function declareFault(
     if (!mustSee) return;
     // Broadcasts may arrive again before all connections are back: a driver waits for up to some seconds between two attempts.
     const wasSaid = (notice) => stream.nodes.some(({ notices }) => notices.some((each) => each.notice === notice));
-    await eventually(() => wasSaid("degraded") && wasSaid("restored"), "an operator to see the outage and its end", WHOLE_MS);
+    await waitUntil(() => wasSaid("degraded") && wasSaid("restored"), "an operator to see the outage and its end", WHOLE_MS);
   }
 }

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { WireSocket } from "../../support/wire-client.js";
 import { startBackends } from "./backends.js";
-import { eventually } from "./cluster.js";
+import { waitUntil } from "./cluster.js";
 import { startProcesses } from "./processes.js";
 
 const { adapters } = createRequire(import.meta.url)("./adapters.cjs");
@@ -26,7 +26,7 @@ for (const backend of await startBackends((name) => NAMES.includes(name))) {
     const processes = await startProcesses(t, backend, [node, node]);
     for (const each of processes) {
       const isCounted = () => each.run(async ({ io }) => (await io.of("/").adapter.serverCount()) === 2);
-      await eventually(isCounted, "the nodes to know each other", 20_000);
+      await waitUntil(isCounted, "the nodes to know each other", 20_000);
     }
     await processes[1].run(({ io }) => {
       io.on("connection", (socket) => {

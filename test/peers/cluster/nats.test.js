@@ -7,7 +7,7 @@ import { catchProcess, joinServer } from "../../support/pairs.js";
 import { requireFromTarget } from "../../support/packages.js";
 import { startServer } from "../../support/server.js";
 import { http, PollingSession, WireSocket } from "../../support/wire-client.js";
-import { eventually, inboxes } from "./cluster.js";
+import { waitUntil, inboxes } from "./cluster.js";
 import { startNats } from "./services.js";
 
 const require = createRequire(import.meta.url);
@@ -35,7 +35,7 @@ async function start(t, count, { options = {}, server = {} } = {}) {
     nodes.push(await startServer(t, { adapter, ...server }));
   }
   const servers = nodes.map(({ io }) => io);
-  for (const io of servers) await eventually(async () => (await io.nodes()).length === count, "the servers to find each other", 20_000);
+  for (const io of servers) await waitUntil(async () => (await io.nodes()).length === count, "the servers to find each other", 20_000);
   const peers = [];
   for (const node of nodes) peers.push(await joinServer(t, node));
   return {
@@ -130,7 +130,7 @@ test("reaches rooms and namespaces of every name, and rooms that sockets were ju
   for (const io of servers) io.of("/Ünï code.*>");
   const child = await connect(t, `http://127.0.0.1:${servers[1].httpServer.address().port}`, "/Ünï code.*>");
   const heard = once(child, "y");
-  await eventually(async () => (await servers[0].of("/Ünï code.*>").adapter.serverCount()) === 2, "both servers to have the namespace");
+  await waitUntil(async () => (await servers[0].of("/Ünï code.*>").adapter.serverCount()) === 2, "both servers to have the namespace");
   servers[0].of("/Ünï code.*>").emit("y");
   await heard;
 });
@@ -184,7 +184,7 @@ test("cuts what is above max_payload into parts, and drops parts that don't fit 
       id.copy(part, 2);
       connection.publish(`${key}.all.=`, part);
     }
-    await eventually(() => counters.malformed > before, "the parts to be dropped");
+    await waitUntil(() => counters.malformed > before, "the parts to be dropped");
   }
   await connection.flush();
   await fence(servers[0], clients);
@@ -207,7 +207,7 @@ test("drops and counts what makes no sense on any subject, and goes on [ROB-853]
     for (const frame of frames) connection.publish(`${key}.${subject}`, frame);
   for (const end of ["x", "-1", "0"]) connection.publish(`${key}.nobody.${id}.${end}`, "x");
   await connection.flush();
-  await eventually(() => counters.malformed - before >= 4 * (frames.length - 1), "all to be dropped");
+  await waitUntil(() => counters.malformed - before >= 4 * (frames.length - 1), "all to be dropped");
   await fence(servers[0], clients);
   assert.equal((await servers[0].fetchSockets()).length, 2);
 });
@@ -246,7 +246,7 @@ test("serves its own clients while NATS is away, and the others again when it is
   const restored = Promise.all(servers.map((io) => once(io.of("/").adapter, "restored", 20_000)));
   await service.start();
   await restored;
-  await eventually(async () => (await servers[0].nodes()).length === 2, "the servers to find each other again", 20_000);
+  await waitUntil(async () => (await servers[0].nodes()).length === 2, "the servers to find each other again", 20_000);
   const news = once(clients[1], "news");
   servers[0].to("room").emit("news", 2);
   assert.deepEqual(await news, [2]);
@@ -262,7 +262,7 @@ test("notices that a stopped NATS brings nothing, and works again when it goes o
   const restored = once(servers[0].of("/").adapter, "restored", 20_000);
   service.cont();
   await restored;
-  await eventually(async () => (await servers[0].nodes()).length === 2, "the servers to find each other again", 20_000);
+  await waitUntil(async () => (await servers[0].nodes()).length === 2, "the servers to find each other again", 20_000);
   await fence(servers[0], clients);
 });
 
@@ -280,7 +280,7 @@ test("carries sessions, and refuses those of a server that is gone at once [ROB-
   assert.equal(String((await http(carrier, { path })).body), '431["hi"]');
   await connections[0].close(); // it is gone without a word: only NATS knows
   const isUnknown = (error) => /no responders/i.test(error.message);
-  await eventually(() => connections[1].request(`${key}.node.${id}`, "", { timeout: 1000 }).then(() => false, isUnknown), "NATS to know");
+  await waitUntil(() => connections[1].request(`${key}.node.${id}`, "", { timeout: 1000 }).then(() => false, isUnknown), "NATS to know");
   assert.equal((await http(carrier, { path })).status, 400);
 });
 
@@ -327,7 +327,7 @@ test("serves its own clients with a connection that is closed already [ROB-854, 
   const { io, url } = await startServer(t, { adapter: createAdapter(connection) });
   const client = await connect(t, url);
   const { adapter } = io.of("/");
-  await eventually(() => adapter.status === "degraded", "the adapter to tell");
+  await waitUntil(() => adapter.status === "degraded", "the adapter to tell");
   const heard = once(client, "x");
   io.emit("x");
   await heard;

@@ -5,7 +5,7 @@ import { connect as connectTcp, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { connect } from "../../support/client.js";
 import { within } from "../../support/wait.js";
-import { eventually } from "./cluster.js";
+import { waitUntil } from "./cluster.js";
 
 const program = fileURLToPath(new URL("fixtures/node-cluster.cjs", import.meta.url));
 
@@ -54,7 +54,7 @@ export async function startWorkers(
     return within(answered, `worker ${index} to answer ${program}`, undefined, 10_000);
   };
   for (const index of kinds.keys()) {
-    await eventually(async () => (await call(index, ({ io }) => io.of("/").adapter.serverCount())) === kinds.length, "all workers to meet");
+    await waitUntil(async () => (await call(index, ({ io }) => io.of("/").adapter.serverCount())) === kinds.length, "all workers to meet");
   }
   const url = isSticky ? await startGate(t, port, sessions, news) : `http://127.0.0.1:${port}`;
   return { port, url, news, sessions, call };

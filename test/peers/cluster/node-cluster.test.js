@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, once } from "../../support/client.js";
-import { ALL_OURS, eventually, inboxes } from "./cluster.js";
+import { ALL_OURS, waitUntil, inboxes } from "./cluster.js";
 import { connectToEach, startWorkers, workerOf } from "./node-cluster.js";
 
 const bytes = Buffer.from([1, 2, 250]);
@@ -137,12 +137,12 @@ for (const [kinds, bases] of [
   declare("moves sockets of other workers into and out of rooms, and disconnects them", "MIX-5", async (t, cluster, clients) => {
     const isMember = () => cluster.call(1, ({ io }, id) => io.sockets.sockets.get(id).rooms.has("r"), clients[1].id);
     await cluster.call(0, ({ io }, id) => io.in(id).socketsJoin("r"), clients[1].id);
-    await eventually(isMember, "the socket to be in the room");
+    await waitUntil(isMember, "the socket to be in the room");
     const heard = once(clients[1], "x");
     await cluster.call(2, ({ io }) => void io.to("r").emit("x", 1));
     assert.deepEqual(await heard, [1]);
     await cluster.call(0, ({ io }) => io.socketsLeave("r"));
-    await eventually(async () => !(await isMember()), "the socket to be out of the room");
+    await waitUntil(async () => !(await isMember()), "the socket to be out of the room");
     const gone = once(clients[2], "disconnect");
     await cluster.call(0, ({ io }, id) => io.in(id).disconnectSockets(true), clients[2].id);
     assert.equal((await gone)[0], "io server disconnect");
@@ -178,7 +178,7 @@ for (const [kinds, bases] of [
       [0, 1],
     );
     const countNodes = ({ io }) => io.of("/child-1").adapter.serverCount();
-    await eventually(async () => (await cluster.call(0, countNodes)) === 2, "the two workers to know each other");
+    await waitUntil(async () => (await cluster.call(0, countNodes)) === 2, "the two workers to know each other");
     const heard = once(members[1], "m");
     await cluster.call(0, ({ io }, raw) => void io.of("/child-1").emit("m", raw), bytes);
     assert.deepEqual(await heard, [bytes]);

@@ -10,7 +10,7 @@ import { startServer } from "../../support/server.js";
 import { Server } from "../../support/target.js";
 import { http, PollingSession } from "../../support/wire-client.js";
 import { startBackends } from "./backends.js";
-import { discovered, eventually, fence, inboxes, startNodes } from "./cluster.js";
+import { discovered, waitUntil, fence, inboxes, startNodes } from "./cluster.js";
 import { startRelay } from "./relay.js";
 import { closeLater } from "./services.js";
 
@@ -36,7 +36,7 @@ async function askClassic(request, count = 1) {
   const got = [];
   await watcher.subscribe("socket.io-response#/#", (message) => got.push(JSON.parse(message)));
   await admin.publish("socket.io-request#/#", JSON.stringify(request));
-  await eventually(() => got.length >= count, "the responses");
+  await waitUntil(() => got.length >= count, "the responses");
   await watcher.close();
   return got;
 }
@@ -64,12 +64,12 @@ async function record(t, name, kinds) {
   const run = async (what, count, act) => {
     const before = log.length;
     await act();
-    await eventually(() => log.length >= before + count, `${what}: ${JSON.stringify(log.slice(before))}`);
+    await waitUntil(() => log.length >= before + count, `${what}: ${JSON.stringify(log.slice(before))}`);
     await fence(other, clients);
     return log.splice(before).filter(({ value }) => !JSON.stringify(value).includes("fence"));
   };
   sockets[1].join("r");
-  await eventually(
+  await waitUntil(
     async () => (await admin.sendCommand(["PUBSUB", name === CLASSIC ? "CHANNELS" : "SHARDCHANNELS"])).length > 3,
     "the rooms",
   );
@@ -177,7 +177,7 @@ test("subscribes to the rooms of its sockets and to no others, in the end to wha
   socket.leave("c");
   void socket.join("c");
   await socket.join("d");
-  await eventually(
+  await waitUntil(
     async () =>
       (await rooms()).join() ===
       ["a", "c", "d", "é".repeat(20)]
@@ -192,7 +192,7 @@ test("subscribes to the rooms of its sockets and to no others, in the end to wha
     if (Math.random() < 0.3) await new Promise((resolve) => setImmediate(resolve));
   }
   const left = [...socket.rooms].filter((room) => room.startsWith("room ")).map((room) => `socket.io#/#${room}#`);
-  await eventually(
+  await waitUntil(
     async () => (await rooms()).filter((name) => name.includes("room ")).join() === left.sort().join(),
     "the rooms of many changes",
   );
@@ -233,9 +233,9 @@ test("subscribes as the mode says, sharded, and to nothing after the close [SHR-
       "socket.io-roomcast#",
       `socket.io-roomcast#${uid}#`,
     ];
-    await eventually(async () => (await shardChannels()).join() === names.sort().join(), `${subscriptionMode}: ${await shardChannels()}`);
+    await waitUntil(async () => (await shardChannels()).join() === names.sort().join(), `${subscriptionMode}: ${await shardChannels()}`);
     client.disconnect();
-    await eventually(async () => (await shardChannels()).length === 4, "the rooms to be gone");
+    await waitUntil(async () => (await shardChannels()).length === 4, "the rooms to be gone");
     await node.io.close();
     assert.deepEqual(await shardChannels(), []);
   }
@@ -251,13 +251,13 @@ for (const name of [CLASSIC, SHARDED])
     }
     await sockets[1].join([5, "a*[b]?", "#", "é".repeat(10)]);
     for (const room of [5, "a*[b]?", "#", "é".repeat(10), sockets[1].id]) servers[0].to(room).emit("x", room);
-    await eventually(() => got[1].length >= 25, "all to arrive");
+    await waitUntil(() => got[1].length >= 25, "all to arrive");
     for (const io of servers) await fence(io, clients);
     assert.deepEqual(got[1].flat(), [...Array(20).keys(), 5, "a*[b]?", "#", "é".repeat(10), sockets[1].id]);
     assert.deepEqual(got[0], []);
     await servers[0].in(sockets[1].id).socketsJoin("awaited");
     servers[0].to("awaited").emit("x", "last");
-    await eventually(() => got[1].length === 26, "the last to arrive");
+    await waitUntil(() => got[1].length === 26, "the last to arrive");
   });
 
 test("answers what old and official nodes ask for, and does what emitters order [RED-1, RED-10, RED-12, RED-17, RED-22, RED-23, ENC-6]", async (t) => {
@@ -273,7 +273,7 @@ test("answers what old and official nodes ask for, and does what emitters order 
   assert.deepEqual(await askClassic({ type: 3, requestId: "d", sid: socket.id, room: "old" }), [{ requestId: "d" }]);
   assert.ok(!socket.rooms.has("old"));
   await admin.publish("socket.io-request#/#", JSON.stringify({ type: 2, opts: { rooms: ["r"], except: [] }, rooms: ["new"] }));
-  await eventually(() => socket.rooms.has("new"), "the order of an emitter");
+  await waitUntil(() => socket.rooms.has("new"), "the order of an emitter");
   assert.deepEqual([...(await servers[0].of("/").adapter.allRooms())].sort(), ["new", "r"]);
   servers[0].on("ask", (value, answer) => answer(value));
   assert.deepEqual(await askClassic({ type: 6, uid: "abcdef", requestId: "e", data: ["ask", 7] }), [{ type: 6, requestId: "e", data: 7 }]);
@@ -350,7 +350,7 @@ for (const [name, create] of [
     const [pub, sub, silent] = await Promise.all([1, 2, 3].map(() => redisClient(connection, closeLater)));
     const node = await startServer(t, { adapter: create(pub, sub, { requestsTimeout: 200 }) });
     const { adapter } = node.io.of("/");
-    await eventually(async () => (await adapter.serverCount()) === 1, "the server to count itself");
+    await waitUntil(async () => (await adapter.serverCount()) === 1, "the server to count itself");
     assert.deepEqual(await node.io.fetchSockets(), []);
     if (name === "createAdapter") await silent.subscribe("socket.io-request#/#", () => {});
     else await silent.sSubscribe("socket.io#/#", () => {});
@@ -359,7 +359,7 @@ for (const [name, create] of [
     await assert.rejects(node.io.fetchSockets(), late);
     await assert.rejects(node.io.serverSideEmitWithAck("ask"), late);
     await silent.destroy();
-    await eventually(async () => (await adapter.serverCount()) === 1, "the connection to be gone");
+    await waitUntil(async () => (await adapter.serverCount()) === 1, "the connection to be gone");
   });
 
 test("an error of a listener for other servers is uncaught, and messages go on to arrive [ROB-834]", async () => {
@@ -394,7 +394,7 @@ test("hears again after its connections were cut, and after Redis was away [RED-
     await sockets[1].join("r");
     const reaches = async (room) => {
       const got = inboxes([clients[1]], "x")[0];
-      await eventually(
+      await waitUntil(
         () => {
           servers[0].to(room).emit("x", 1);
           return got.length > 0;
@@ -421,13 +421,57 @@ test("hears again after its connections were cut, and after Redis was away [RED-
     void sockets[1].join("r");
     await service.start();
     await reaches("r");
-    await eventually(() => adapter.status === "ok", "the link to be whole", 15_000);
+    await waitUntil(() => adapter.status === "ok", "the link to be whole", 15_000);
     await discovered(adapter, 2);
     const heard = once(clients[1], "m");
     servers[0].to("meanwhile").emit("m"); // what is ok has all its subscriptions
     await heard;
   }
 });
+
+const rooms = {
+  classic: { create: ours.createAdapter, names: "CHANNELS" },
+  sharded: { create: ours.createShardedAdapter, names: "SHARDCHANNELS" },
+};
+for (const [kind, { create, names }] of Object.entries(rooms)) {
+  test(`a room that Redis refuses degrades the server, and takes no other room with it, ${kind} [ROB-992]`, async (t) => {
+    const closers = [];
+    t.after(() => Promise.all(closers.map((close) => close())));
+    const admin = await redisClient(connection, (close) => closers.push(close));
+    const user = `limited-${kind}`;
+    await admin.sendCommand(["ACL", "SETUSER", user, "on", ">x", "allkeys", "allchannels", "+@all"]);
+    const clientsAs = (url) => Promise.all([1, 2].map(() => redisClient(url, (close) => closers.push(close))));
+    const options = { key: user, channelPrefix: user };
+    const startAs = async (url) => startServer(t, { adapter: create(...(await clientsAs(url)), options) });
+    const limited = await startAs(connection.replace("redis://", `redis://${user}:x@`));
+    const free = await startAs(connection);
+    const { adapter } = limited.io.of("/");
+    await Promise.all([discovered(adapter, 2), discovered(free.io.of("/").adapter, 2)]);
+    const got = [];
+    const client = await connect(t, limited.url);
+    client.onAny((event) => got.push(event));
+    const held = await admin.sendCommand(["PUBSUB", names, `${user}*`]);
+    const patterns = [...held, `${user}#/#allowed#`].flatMap((name) => `&${name}`);
+    await admin.sendCommand(["ACL", "SETUSER", user, "resetchannels", `&${user}#/#????????????????????#`, ...patterns]);
+
+    const degraded = once(adapter, "degraded");
+    limited.io.socketsJoin(["allowed", "refused"]);
+    assert.match((await degraded)[0].message, /NOPERM/);
+    assert.equal(adapter.status, "degraded");
+    await waitUntil(() => {
+      free.io.to("allowed").emit("to the allowed room");
+      return got.length > 0;
+    }, "what goes to the room that was joined with it");
+    assert.equal(adapter.status, "degraded");
+
+    const restored = once(adapter, "restored");
+    await admin.sendCommand(["ACL", "SETUSER", user, "allchannels"]);
+    await restored;
+    const heard = once(client, "to the refused room");
+    free.io.to("refused").emit("to the refused room");
+    await heard;
+  });
+}
 
 const classic = ([pub, sub]) => ours.createAdapter(pub, sub, { key: "twice" });
 const overDrivers = [
@@ -456,10 +500,10 @@ for (const [name, adapterOver, makeClient] of overDrivers) {
     const got = [];
     client.onAny((event) => got.push(event));
     near.io.emit("answered");
-    await eventually(() => got.includes("answered"), "the first broadcast");
+    await waitUntil(() => got.includes("answered"), "the first broadcast");
     relay.isMute = true;
     near.io.emit("unanswered");
-    await eventually(() => got.includes("unanswered"), "the broadcast without an answer");
+    await waitUntil(() => got.includes("unanswered"), "the broadcast without an answer");
     const degraded = once(adapter, "degraded");
     const restored = once(adapter, "restored");
     relay.isMute = false;
@@ -467,7 +511,7 @@ for (const [name, adapterOver, makeClient] of overDrivers) {
     await degraded;
     await restored;
     near.io.emit("after");
-    await eventually(() => got.includes("after"), "the broadcast after the cut");
+    await waitUntil(() => got.includes("after"), "the broadcast after the cut");
     assert.deepEqual(got, ["answered", "unanswered", "after"]);
   });
 }
@@ -511,7 +555,7 @@ test("carries the requests of a session to the server that has it [ROB-890]", as
       ports.push(Number(new URL(node.url).port));
       servers.push(node.io);
     }
-    for (const io of servers) await eventually(async () => (await io.nodes()).length === 2, "the servers to know each other");
+    for (const io of servers) await waitUntil(async () => (await io.nodes()).length === 2, "the servers to know each other");
     const path = (await PollingSession.open(ports[0], "", { path: "/socket.io/" })).url();
     const { status } = await http(ports[1], { method: "POST", path, body: "40" });
     assert.equal(status, 200);

@@ -7,7 +7,7 @@ import { connect as connectTcp } from "node:net";
 import { test } from "node:test";
 import { client, connect, once, waitFor } from "../../support/client.js";
 import { startServer } from "../../support/server.js";
-import { ALL_OURS, eventually, inboxes } from "./cluster.js";
+import { ALL_OURS, waitUntil, inboxes } from "./cluster.js";
 import { connectToEach, startWorkers, workerOf } from "./node-cluster.js";
 
 const require = createRequire(import.meta.url);
@@ -150,7 +150,7 @@ test("answers 503 without workers, and forgets the sessions of a worker that end
   const over = once(workers.news, "exit");
   const back = waitFor(socket, "connect", () => true);
   // A connection that is on its way to a worker while that ends is lost.
-  await eventually(() => workers.call(first, ({ io }, sid) => io.engine.clients[sid].transport.writable, sid), "the poll to be waiting");
+  await waitUntil(() => workers.call(first, ({ io }, sid) => io.engine.clients[sid].transport.writable, sid), "the poll to be waiting");
   process.kill(await workers.call(first, ({ require }) => require("node:process").pid), "SIGKILL");
   await over;
   await back;

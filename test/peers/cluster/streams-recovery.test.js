@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { connect, once } from "../../support/client.js";
 import { wirePeer } from "../../support/pairs.js";
 import { startBackends } from "./backends.js";
-import { eventually, inboxes, startNodes } from "./cluster.js";
+import { waitUntil, inboxes, startNodes } from "./cluster.js";
 import { closeLater } from "./services.js";
 
 const { redisClient } = createRequire(import.meta.url)("./adapters.cjs");
@@ -55,7 +55,7 @@ async function startMember(t, nodes) {
   socket.data.user = "ann";
   const [got] = inboxes([client], "x");
   nodes[1].io.emit("x", "seen");
-  await eventually(() => got.length === 1, "the first event");
+  await waitUntil(() => got.length === 1, "the first event");
   return { balancer, client, socket, got };
 }
 
@@ -87,7 +87,7 @@ for (const backend of backends) {
       const endings = [once(socket, "disconnect"), once(client, "disconnect")];
       balancer.cut({ tellsServer: true });
       await Promise.all(endings);
-      await eventually(async () => (await sessionCount()) === before + 1, "the session to be kept");
+      await waitUntil(async () => (await sessionCount()) === before + 1, "the session to be kept");
       nodes[1].io.to("r").emit("x", "room", Buffer.from([1, 250]));
       nodes[0].io.to("elsewhere").emit("x", "not for it");
       nodes[1].io.emit("x", "all");
@@ -98,7 +98,7 @@ for (const backend of backends) {
       const [back] = await admitted;
       assert.deepEqual([back.recovered, back.id, back.rooms.has("r"), back.data], [true, id, true, { user: "ann" }]);
       nodes[0].io.emit("x", "behind");
-      await eventually(() => got.some(([value]) => value === "behind"), "an event behind the recovery");
+      await waitUntil(() => got.some(([value]) => value === "behind"), "an event behind the recovery");
       assert.deepEqual([client.recovered, client.id], [true, id]);
       assert.deepEqual(
         got.map(([value]) => value),
@@ -125,7 +125,7 @@ for (const backend of backends) {
       const [[reason], [back]] = await Promise.all(ends);
       assert.deepEqual([reason, back.recovered, back.id], ["ping timeout", true, id]);
       nodes[1].io.emit("x", "behind");
-      await eventually(() => got.some(([value]) => value === "behind"), "an event behind the recovery");
+      await waitUntil(() => got.some(([value]) => value === "behind"), "an event behind the recovery");
       assert.deepEqual(
         got.map(([value]) => value),
         ["seen", "missed", "behind"],

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { declareContractOf } from "./backends.js";
-import { eventually } from "./cluster.js";
+import { waitUntil } from "./cluster.js";
 import { startProcesses } from "./processes.js";
 
 const require = createRequire(import.meta.url);
@@ -32,7 +32,7 @@ function record(t) {
 
 async function meet(nodes, count = nodes.length) {
   for (const node of nodes)
-    await eventually(async () => (await node.run(({ io }) => io.of("/").adapter.serverCount())) === count, "the workers to meet", 20_000);
+    await waitUntil(async () => (await node.run(({ io }) => io.of("/").adapter.serverCount())) === count, "the workers to meet", 20_000);
 }
 
 /** A message as text, the same for any order of its members; ids by what they are. */
@@ -66,7 +66,7 @@ test("sends the messages that the original sends [IPC-1, IPC-2, IPC-3]", { timeo
       io.serverSideEmit("tell", 1);
       await io.serverSideEmitWithAck("ask", 2);
     });
-    await eventually(() => messages.some(({ message }) => message.type === 10), "the answer to pass");
+    await waitUntil(() => messages.some(({ message }) => message.type === 10), "the answer to pass");
     const names = new Map();
     for (const { message } of messages) {
       names.set(message.uid, "a node");
@@ -114,7 +114,7 @@ test("ignores messages without its mark, and those of other namespaces [IPC-4]",
     io.on("tell", (value) => kept.heard.push(value));
   });
   await nodes[1].run(({ io }) => io.serverSideEmit("tell", 1));
-  await eventually(() => messages.some(({ message }) => message.type === 9), "the message to pass");
+  await waitUntil(() => messages.some(({ message }) => message.type === 9), "the message to pass");
   const { message } = messages.find(({ message: { type } }) => type === 9);
   const worker = nodes[0].worker;
   for (const change of [{ source: "x" }, { source: undefined }, { nsp: "/other" }, { uid: 1 }, { data: null }, { type: 99 }])
@@ -122,7 +122,7 @@ test("ignores messages without its mark, and those of other namespaces [IPC-4]",
   for (const junk of [{ source: "_sio_adapter" }, "text", 1, null, []]) worker.send(junk ?? "null");
   worker.send({ ...message, data: { packet: ["tell", 2] } });
   const heard = () => nodes[0].run(({ kept }) => kept.heard);
-  await eventually(async () => (await heard()).includes(2), "the last message to arrive");
+  await waitUntil(async () => (await heard()).includes(2), "the last message to arrive");
   assert.deepEqual(await heard(), [1, 2]);
 });
 
@@ -172,7 +172,7 @@ test('binary needs the serialization "advanced" of node:cluster: JSON makes obje
   await meet(nodes);
   await nodes[0].run(({ io, kept }) => void io.on("tell", (value) => (kept.value = value)));
   await nodes[1].run(({ io }) => io.serverSideEmit("tell", Buffer.from([1, 2])));
-  await eventually(() => nodes[0].run(({ kept }) => kept.value !== undefined), "the value to arrive");
+  await waitUntil(() => nodes[0].run(({ kept }) => kept.value !== undefined), "the value to arrive");
   assert.deepEqual(await nodes[0].run(({ kept }) => kept.value), { type: "Buffer", data: [1, 2] });
 });
 

@@ -69,6 +69,20 @@ test("load counts times from when events were due, without its own lateness [ROB
   assert.ok(answerMs.p50 < 250, `an answer took ${answerMs.p50} ms where the server answers at once, and events are 500 ms apart`);
 });
 
+for (const { title, warmUp, isTimed } of [
+  { title: "does not time the answers of the warm-up", warmUp: "1.5", isTimed: false },
+  { title: "times all answers without a warm-up", warmUp: "0", isTimed: true },
+])
+  test(`load ${title} [ROB-969]`, OURS, async (t) => {
+    const { io, url } = await startServer(t);
+    let asked = 0;
+    io.on("connection", (socket) => socket.on("ask", (answer) => (asked++ === 0 ? setTimeout(answer, 600) : answer())));
+    const args = ["--clients", "1", "--ramp", "0", "--duration", "2.5", "--rate", "4", "--ask", "ask", "--warm-up", warmUp];
+    const { sent, answered, answerMs } = await load(t, url, args);
+    assert.equal(answered, sent);
+    assert.equal(answerMs.max >= 600, isTimed, `the slowest took ${answerMs.max} ms`);
+  });
+
 test("load runs a script for each client, and measures what it asks [ROB-969]", OURS, async (t) => {
   const { io, url } = await startServer(t);
   io.on("connection", (socket) => {

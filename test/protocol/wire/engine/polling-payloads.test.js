@@ -96,7 +96,7 @@ for (const host of HOSTS) {
   for (const size of [10, 5000]) {
     test(`lets an emit of ${size} bytes leave before synchronous work with flush: immediate, on ${host} [ROB-350]`, async (t) => {
       const child = fork(fileURLToPath(new URL("./fixtures/busy-after-emit.mjs", import.meta.url)), [host, String(size)]);
-      t.after(() => child.kill());
+      t.after(() => child.disconnect());
       const reports = [];
       const report = (kind) =>
         within(
