@@ -1,6 +1,7 @@
 // Who may look: requests of this machine, those that a function lets through, and those with the cookie of a login.
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { BlockList, isIP } from "node:net";
 import { promisify } from "node:util";
 import type { DashboardCredentials, ResolvedOptions } from "./options";
 
@@ -29,7 +30,9 @@ const FORWARDING = [
   "x-client-ip",
   "cf-connecting-ip",
 ];
-const LOOPBACK_ADDRESS = /^(::1|(::ffff:)?127(\.\d{1,3}){3})$/i;
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8);
+LOOPBACK.addAddress("::1", "ipv6");
 /** A page of another name that resolves to this machine must not get in (DNS rebinding): the host has to be one that only this machine has. */
 const LOOPBACK_HOST = /^(localhost|[\w-]+\.localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
@@ -118,10 +121,16 @@ export function isSame(met: string, expected: string): boolean {
  * host of the outside, or mark the connection; one that does none of it needs the option `loopback: false`.
  */
 function isDirectLoopback(request: IncomingMessage): boolean {
-  if (!LOOPBACK_ADDRESS.test(request.socket.remoteAddress ?? "")) return false;
+  if (!isLoopback(request.socket.remoteAddress ?? "")) return false;
   if (!LOOPBACK_HOST.test(hostOf(request) ?? "")) return false;
   if (request.httpVersion === "1.0") return false;
   return FORWARDING.every((name) => request.headers[name] === undefined);
+}
+
+/** Also in the IPv6 form with all groups, as uWebSockets.js gives it. */
+function isLoopback(address: string): boolean {
+  const family = isIP(address);
+  return family !== 0 && LOOPBACK.check(address, family === 4 ? "ipv4" : "ipv6");
 }
 
 /**

@@ -1,4 +1,4 @@
-// Mounts the dashboard on the HTTP servers of a Socket.IO server.
+// Mounts the dashboard on the HTTP servers and apps of a Socket.IO server.
 import { UsageError } from "../errors";
 import type { Server } from "../server/server";
 import { DashboardHandler } from "./handler";
@@ -7,11 +7,11 @@ import { resolveOptions, type DashboardOptions } from "./options";
 const mounted = new WeakMap<object, Set<string>>();
 
 /**
- * Mounts a page on the HTTP servers that a server is attached to: sessions, namespaces, rooms, rates, latencies, waiting bytes, slow clients, limits,
+ * Mounts a page on the HTTP servers, or apps of uWebSockets.js, that a server is attached to: sessions, namespaces, rooms, rates, latencies, waiting bytes, slow clients, limits,
  * the adapter and the servers of the cluster. Without options it only shows, and only to requests of this machine. It costs nothing while no page
  * is open. `io.close()` and `io.detach()` take it away.
  * @returns takes the page away
- * @throws UsageError RC_ERR_OPTION; RC_ERR_ARGUMENT without an HTTP server of Node, and if the path is mounted already
+ * @throws UsageError RC_ERR_OPTION; RC_ERR_ARGUMENT without an HTTP server or an app of uWebSockets.js, and if the path is mounted already
  * @example
  * const io = new Server(httpServer);
  * dashboard(io, { auth: { username: "ops", password: process.env.DASHBOARD_PASSWORD }, allow: ["disconnect"] });
@@ -28,6 +28,7 @@ export function dashboard(io: Server<any, any, any, any>, options?: DashboardOpt
     throw new UsageError("RC_ERR_ARGUMENT", `dashboard: expected a path outside ${io.path() || "/"} of the server, met ${path}`);
   const handler = new DashboardHandler(io, resolved);
   const end = io._attached.mount(
+    path,
     (request, response) => handler.handle(request, response),
     () => {
       handler.end();
@@ -35,8 +36,8 @@ export function dashboard(io: Server<any, any, any, any>, options?: DashboardOpt
     },
   );
   if (end === null) {
-    const expected = "a server that is attached to an HTTP server of Node.js";
-    const met = io.eio === undefined ? "one that is not attached: call io.attach() first" : "one on another host, such as uWebSockets.js";
+    const expected = "a server that is attached to an HTTP server of Node.js or an app of uWebSockets.js";
+    const met = io.engine === undefined ? "one that is not attached: call io.attach() first" : "one with an engine alone, by io.bind()";
     throw new UsageError("RC_ERR_ARGUMENT", `dashboard: expected ${expected}, met ${met}`);
   }
   paths.add(path);

@@ -5,7 +5,7 @@ import createDebug from "debug";
 import { Server as Engine, standInFront } from "../../engine/hosts/node/http";
 import { NOT_CARRIED, type ForeignSessions } from "../../engine/foreign-sessions";
 import type { TemplatedApp } from "../../engine/hosts/uws/api";
-import { UwsServer as UwsEngine, type UwsOptions } from "../../engine/hosts/uws/server";
+import { routeBelow, UwsServer as UwsEngine, type UwsOptions } from "../../engine/hosts/uws/server";
 import { SERVER_CLOSING, SERVER_DRAINING, type Refusal } from "../../engine/verification";
 import { Deadline } from "../../support/deadline";
 import { UsageError } from "../../errors";
@@ -28,6 +28,7 @@ const CUT_MS = 100;
 const CLOSE_AFTER_DRAIN_MS = 1000;
 
 type AnyClient = Client<any, any, any, any>;
+type RequestTaker = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 /** What this file needs of an engine. Engines of other packages have `close`, and may have `clients`. */
 export interface ClosableEngine {
@@ -72,6 +73,7 @@ export class AttachedServers {
   /** Each takes back something that attaching has done to an engine, an HTTP server or an app. */
   private undo: (() => unknown)[] = [];
   private servers: Map<TServerInstance, ClosableServer> = new Map();
+  private apps: Set<TemplatedApp> = new Set();
   /** Ends what `mount` has begun. */
   private readonly mounts: Set<() => void> = new Set();
   /** With the option `handleSignals`: listens while there is an engine. */
@@ -190,18 +192,21 @@ export class AttachedServers {
     engine.attach(app, options);
     this.undo.push(() => engine.detach());
     if (files !== null) routeClientFiles(app, files);
+    this.apps.add(app);
     return engine;
   }
 
   /**
-   * Puts a handler in front of the request listeners of the HTTP servers of Node that are attached now.
+   * Puts a handler in front of the request listeners of the HTTP servers of Node, and adds routes to the apps of uWebSockets.js, that are attached now.
+   * @param path   without a slash at its end; an app gets routes for it, and for what is below
    * @param takes  answers a request, or leaves it alone and gives false
    * @param onEnd  called once: by the result, by `close` or by `detach`
-   * @returns ends that; null without such an HTTP server
+   * @returns ends that; null without such a server or app
    */
-  mount(takes: (request: IncomingMessage, response: ServerResponse) => boolean, onEnd: () => void): (() => void) | null {
-    if (this.servers.size === 0) return null;
+  mount(path: string, takes: RequestTaker, onEnd: () => void): (() => void) | null {
+    if (this.servers.size + this.apps.size === 0) return null;
     const removals = [...this.servers.keys()].map((server) => standInFront(server as HTTPServer, takes));
+    for (const app of this.apps) routeBelow(app, path, (request, response) => this.mounts.has(end) && takes(request, response));
     const end = (): void => {
       if (!this.mounts.delete(end)) return;
       for (const remove of removals) remove();
@@ -234,6 +239,7 @@ export class AttachedServers {
     const servers = [...this.servers.values()];
     this.engines = new Set();
     this.servers = new Map();
+    this.apps = new Set();
     this.undo = [];
     for (const end of this.mounts) end();
     this.pendingCloses++;
@@ -281,6 +287,7 @@ export class AttachedServers {
       this.signals?.stop();
       this.engines = new Set();
       this.servers = new Map();
+      this.apps = new Set();
       this.context.engine = this.context.eio = this.context.httpServer = undefined;
       return result;
     });

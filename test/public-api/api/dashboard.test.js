@@ -106,14 +106,9 @@ test("mounting throws on what cannot work, and says what was expected [ROB-970]"
   fails({ loopback: "no" }, /loopback: expected true or false/);
   fails({ allows: [] }, /did you mean allow\?/);
   fails({}, /met one that is not attached: call io\.attach\(\) first/, new Server());
-  const app = Object.fromEntries(["ws", "any", "get", "post", "listen"].map((route) => [route, () => app])); // of uWebSockets.js
-  const elsewhere = new Server();
-  elsewhere.attachApp(app);
-  fails(
-    {},
-    /expected a server that is attached to an HTTP server of Node\.js, met one on another host, such as uWebSockets\.js/,
-    elsewhere,
-  );
+  const bound = new Server();
+  bound.bind(Object.assign(new EventEmitter(), { close() {} }));
+  fails({}, /attached to an HTTP server of Node\.js or an app of uWebSockets\.js, met one with an engine alone/, bound);
   fails({}, /expected a Server of roomcast/, {});
   dashboard(io);
   fails({}, /met \/dashboard, which is mounted already/);

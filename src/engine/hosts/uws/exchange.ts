@@ -1,5 +1,5 @@
 // Requests and responses of uWebSockets.js, and the `res` of its middlewares.
-import { STATUS_CODES } from "node:http";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
 import { checkHeader } from "../../headers";
 import type { BodyLimits, BodyOutcome, EngineRequest, Exchange, OnBody, ResponseHeaders } from "../../host";
 import type { InputHolder } from "../../totals";
@@ -86,6 +86,26 @@ export class UwsExchange implements Exchange, Deferred, InputHolder {
       if (!this.isClaimed) (this.waitingIn = bodyLimits.inputTotal.others).add(this);
     }
     this.res.onAborted(() => this.onAborted());
+  }
+
+  /**
+   * Called like `hold`, for a request whose body is read as a stream.
+   * @param maxWaiting  the connection is closed when more bytes wait to be read
+   */
+  holdStream(request: IncomingMessage, maxWaiting: number): void {
+    if (this.state === "open") {
+      this.onClose = () => {
+        (request.socket as { destroyed: boolean }).destroyed = true; // or the request would destroy it, as a stream
+        request.destroy();
+      };
+      this.res.onData((chunk, isLast) => {
+        beginHandler(this);
+        if (chunk.byteLength > 0) request.push(Buffer.from(chunk.slice(0))); // uWebSockets.js detaches the buffer when the callback returns
+        if (isLast) request.push(null);
+        else if (request.readableLength > maxWaiting) this.destroy();
+      });
+    }
+    this.hold(null);
   }
 
   /** The middlewares have let the request pass: its session knows its body from now on (ROB-814). */

@@ -1,6 +1,6 @@
 // The engine on uWebSockets.js. The first step of the walks from the network: requests and upgrade requests arrive here.
 import { EventEmitter } from "node:events";
-import { STATUS_CODES } from "node:http";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { inspect } from "node:util";
 import { UsageError } from "../../../errors";
 import { hasListeners } from "../../../support/lean-emitter";
@@ -293,6 +293,29 @@ export function routeGet(app: TemplatedApp, path: string, listener: (request: En
     listener(exchange.request, exchange.response);
     exchange.hold(null);
   });
+}
+
+/** Bytes of a body that may wait to be read. */
+const MAX_WAITING_BYTES = 256 * 1024;
+
+/**
+ * Adds routes for every request at a path and below it. They can't be removed: a request that `takes` leaves alone goes to the next route that
+ * fits, and gets 404 without one.
+ * @internal
+ */
+export function routeBelow(app: TemplatedApp, path: string, takes: (request: IncomingMessage, response: ServerResponse) => boolean): void {
+  const handler = (res: UwsHttpResponse, req: UwsHttpRequest): void => {
+    const request = fullRequest(req, res, isSslApp(app));
+    const query = req.getQuery();
+    if (query !== undefined) request.url += `?${query}`;
+    // uWebSockets.js doesn't tell the version: a proxy that speaks HTTP/1.0 closes behind each request.
+    if (request.headers.connection?.toLowerCase() === "close") request.httpVersion = "1.0";
+    const exchange = new UwsExchange(request, res, ignore);
+    beginHandler(exchange);
+    if (takes(request, exchange.response as unknown as ServerResponse)) exchange.holdStream(request, MAX_WAITING_BYTES);
+    else req.setYield(true);
+  };
+  for (const pattern of [path, `${path}/*`]) app.get(pattern, handler).post(pattern, handler).any(pattern, handler);
 }
 
 /** @throws UsageError RC_ERR_ARGUMENT */
