@@ -151,6 +151,7 @@ test("every command explains itself, and refuses wrong arguments with 2 [ROB-966
     [["tap", "x", "--transport", "pigeon"], /--transport: expected websocket or polling, met "pigeon"/],
     [["load", "x", "--clients", "1.5"], /--clients: expected a whole number, met "1.5"/],
     [["load", "x", "--ask", "a", "--emit", "b"], /expected --ask or --emit, met both/],
+    [["load", "x", "--duration", "5", "--warm-up", "5"], /--warm-up: expected less than --duration, 5, met 5/],
     [["load", "x", "--script", "/missing.mjs"], /--script: there is no file "\/missing\.mjs"/],
     [["load", "x", "--ask", "a", "--data", "{"], /--data: expected JSON values, met "\{"/],
     [["doctor", "x", "y"], /doctor: expected one URL, met 2/],
