@@ -8,6 +8,7 @@ import { ignore } from "../support/ignore";
 import { quoted } from "../support/log-text";
 import type { Adapter } from "../server/adapter/adapter";
 import type { BroadcastOptions, Room } from "../server/adapter/contract";
+import { describeFound } from "../server/broadcast/finding";
 import { adapterReceive } from "../server/channels";
 import { type AckCallback, forgetAcksLater, withLeave } from "../server/socket/acks";
 import { AckRequest } from "./ack-request";
@@ -235,6 +236,8 @@ export class ClusterNode {
         return this.adapter._select(opts).some(({ id }) => id === question.id);
       case "rooms":
         return this.adapter._index.sharedRooms();
+      case "find":
+        return describeFound(this.adapter.nsp, question.text);
     }
   }
 
@@ -360,21 +363,30 @@ export class ClusterNode {
   async fetchSockets(opts: BroadcastOptions, localSockets: any[]): Promise<any[]> {
     if (opts.flags?.local) return localSockets;
     const message: RequestMessage = { type: MessageType.FETCH_SOCKETS, data: { opts: encodeOptions(opts), requestId: "" } };
-    try {
-      return [...localSockets, ...(await this.requests.ask(message, "any", opts.flags?.timeout))];
-    } catch (error) {
-      const { responses } = error as { responses?: unknown[] };
-      if (responses !== undefined) (error as { responses: unknown[] }).responses = [...localSockets, ...responses];
-      throw error;
-    }
+    return this.askOthers(localSockets, message, "any", opts.flags?.timeout);
   }
 
   /** Asks the other nodes. @returns their answers, that of this node first; rejects as `fetchSockets` does */
   async question(question: Question, opts: BroadcastOptions): Promise<unknown[]> {
-    const own = this.answerHere(question, opts);
-    if (opts.flags?.local) return [own];
-    const message: RequestMessage = { type: QUESTION, data: { opts: encodeOptions(opts), question, requestId: "" } };
-    return [own, ...(await this.requests.ask(message, "own", opts.flags?.timeout))];
+    const own = [this.answerHere(question, opts)];
+    if (opts.flags?.local) return own;
+    return this.askOthers(
+      own,
+      { type: QUESTION, data: { opts: encodeOptions(opts), question, requestId: "" } },
+      "own",
+      opts.flags?.timeout,
+    );
+  }
+
+  /** @returns what this node has, then the answers; an error has what arrived until then as `responses`, in the same order */
+  private async askOthers(own: unknown[], message: RequestMessage, kind: "any" | "own", timeoutMs?: number): Promise<unknown[]> {
+    try {
+      return [...own, ...(await this.requests.ask(message, kind, timeoutMs))];
+    } catch (error) {
+      const { responses } = error as { responses?: unknown[] };
+      if (responses !== undefined) (error as { responses: unknown[] }).responses = [...own, ...responses];
+      throw error;
+    }
   }
 
   async serverSideEmit(packet: any[]): Promise<void> {

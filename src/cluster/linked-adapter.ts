@@ -135,13 +135,13 @@ export class LinkedAdapter extends ClusterAdapter {
   // Questions that only this software answers
 
   override async count(opts: BroadcastOptions): Promise<number> {
-    if (!(await this.areAllOurs())) return (await this.fetchSockets(opts)).length;
+    if (!(await this.isUniform())) return (await this.fetchSockets(opts)).length;
     const counts = await this._node.question({ about: "count" }, opts);
     return counts.reduce<number>((sum, count) => sum + (typeof count === "number" ? count : 0), 0);
   }
 
   override async has(opts: BroadcastOptions, id: SocketId): Promise<boolean> {
-    if (!(await this.areAllOurs())) return (await this.fetchSockets(opts)).some((socket) => socket.id === id);
+    if (!(await this.isUniform())) return (await this.fetchSockets(opts)).some((socket) => socket.id === id);
     return (await this._node.question({ about: "has", id }, opts)).includes(true);
   }
 
@@ -151,9 +151,17 @@ export class LinkedAdapter extends ClusterAdapter {
   }
 
   override async listRooms(): Promise<Set<Room>> {
-    if (!(await this.areAllOurs())) return roomsOfSockets(this);
+    if (!(await this.isUniform())) return roomsOfSockets(this);
     const lists = await this._node.question({ about: "rooms" }, { rooms: new Set() });
     return new Set(lists.flatMap((rooms) => (Array.isArray(rooms) ? rooms.filter((room) => typeof room === "string") : [])));
+  }
+
+  /**
+   * Finds sockets by a part of their id or address, or by the name of a room. Only for `isUniform`.
+   * @returns what each server has found, as `readFound` takes it, this one first; rejects as `fetchSockets` does
+   */
+  find(text: string, timeoutMs: number): Promise<unknown[]> {
+    return this._node.question({ about: "find", text }, { rooms: new Set(), flags: { timeout: timeoutMs } });
   }
 
   /** Ids of the other servers with this namespace, as far as they are known. */
@@ -164,7 +172,7 @@ export class LinkedAdapter extends ClusterAdapter {
   }
 
   /** Whether all other servers run this software. */
-  private async areAllOurs(): Promise<boolean> {
+  async isUniform(): Promise<boolean> {
     for (const _ of this.channel.foreignNodes?.() ?? []) return false;
     if (this.channel.countOthers === undefined) return true;
     return (await this.serverCount()) - 1 <= this.hub.presence.nodesWith(this.nsp.name).size;

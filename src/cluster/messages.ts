@@ -76,8 +76,11 @@ export interface EncodedOptions {
   flags: BroadcastFlags;
 }
 
-/** `count`: of matching sockets; `has`: whether the socket `id` is among them; `rooms`: names of all rooms but those of single sockets. */
-export type Question = { about: "count" } | { about: "has"; id: string } | { about: "rooms" };
+/**
+ * `count`: of matching sockets; `has`: whether the socket `id` is among them; `rooms`: names of all rooms but those of single sockets; `find`:
+ * sockets with a part of their id or address, or in a room.
+ */
+export type Question = { about: "count" } | { about: "has"; id: string } | { about: "rooms" } | { about: "find"; text: string };
 
 type MessageBody =
   | {
@@ -268,7 +271,8 @@ function readOptions(value: unknown): EncodedOptions | null {
 
 function readQuestion(value: unknown): Question | null {
   if (!isObject(value)) return null;
-  const { about, id } = value;
+  const { about, id, text } = value;
+  if (about === "find") return typeof text === "string" ? { about, text } : null;
   if (about === "has") return isId(id) ? { about, id } : null;
   return about === "count" || about === "rooms" ? { about } : null;
 }

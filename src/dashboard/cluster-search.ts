@@ -1,4 +1,6 @@
-// What other servers know of a socket or a room. They are only asked for an id or a room, never for all sockets.
+// What other servers know of a socket or a room. Servers of other software are only asked for an id or a room, never for all sockets.
+import { LinkedAdapter } from "../cluster/linked-adapter";
+import { FOUND_MAX, readFound } from "../server/broadcast/finding";
 import type { Namespace } from "../server/namespace";
 import type { RemoteSocket } from "../server/broadcast/remote-socket";
 import type { Server } from "../server/server";
@@ -10,13 +12,11 @@ type AnyNamespace = Namespace<any, any, any, any>;
 type AnySocket = Socket<any, any, any, any>;
 type AnyRemote = RemoteSocket<any, any>;
 
-/** Sockets of other servers with an id, or in a room. */
+/** Sockets of other servers. */
 export interface Elsewhere {
+  /** The first 200; none if there are more and a server runs other software. */
   readonly rows: readonly SocketRow[];
-  /** Sockets with this id or in this room on all servers, this one included. */
   readonly total: number;
-  /** True if there are so many that they were only counted. */
-  readonly isOnlyCounted: boolean;
   /** Servers that did not answer. */
   readonly silent: number;
 }
@@ -33,41 +33,58 @@ export interface SocketDetails extends SocketRow {
 }
 
 const TIMEOUT_MS = 2000;
-/** More sockets than that are counted, and not fetched. */
-const FETCHED_MAX = 200;
 const NAMESPACES_MAX = 20;
 const ROOM_NAMES_MAX = 200;
 
-/** Looks for sockets with an id or in a room, in one namespace or, with an empty name, in the first 20. */
-export async function searchElsewhere(io: AnyServer, namespace: string, idOrRoom: string): Promise<Elsewhere> {
+/**
+ * Looks for sockets by a part of their id or address, or by the name of a room, in one namespace or, with an empty name, in the first 20. Where a
+ * server runs other software, by a whole id or a room.
+ */
+export async function searchElsewhere(io: AnyServer, namespace: string, search: string): Promise<Elsewhere> {
   const namespaces = namespacesOf(io, namespace).slice(0, NAMESPACES_MAX);
-  const found = await Promise.all(namespaces.map((nsp) => searchIn(nsp, idOrRoom)));
+  const found = await Promise.all(namespaces.map((nsp) => searchIn(nsp, search)));
   return {
-    rows: found.flatMap(({ rows }) => rows).slice(0, FETCHED_MAX),
+    rows: found.flatMap(({ rows }) => rows).slice(0, FOUND_MAX),
     total: found.reduce((sum, { total }) => sum + total, 0),
-    isOnlyCounted: found.some(({ isOnlyCounted }) => isOnlyCounted),
     silent: Math.max(0, ...found.map(({ silent }) => silent)),
   };
 }
 
-async function searchIn(nsp: AnyNamespace, idOrRoom: string): Promise<Elsewhere> {
-  const { count: total, silent } = await countIn(nsp, idOrRoom);
-  if (total > FETCHED_MAX) return { rows: [], total, isOnlyCounted: true, silent };
-  const here = nsp.adapter.rooms.get(idOrRoom)?.size ?? 0;
-  if (total <= here) return { rows: [], total, isOnlyCounted: false, silent };
+async function searchIn(nsp: AnyNamespace, search: string): Promise<Elsewhere> {
+  const { adapter } = nsp;
+  if (!(adapter instanceof LinkedAdapter) || !(await adapter.isUniform())) return searchExactly(nsp, search);
+  const { answers, silent } = await answersOf(adapter.find(search, TIMEOUT_MS));
+  const found = answers
+    .slice(1)
+    .map(readFound)
+    .filter((each) => each !== null);
+  const rows = found.flatMap(({ sockets }) => sockets).map((socket) => ({ namespace: nsp.name, ...socket }));
+  return { rows: rows.slice(0, FOUND_MAX), total: found.reduce((sum, { total }) => sum + total, 0), silent };
+}
+
+async function searchExactly(nsp: AnyNamespace, idOrRoom: string): Promise<Elsewhere> {
+  const { count, silent } = await countIn(nsp, idOrRoom);
+  const total = Math.max(0, count - (nsp.adapter.rooms.get(idOrRoom)?.size ?? 0));
+  if (total === 0 || total > FOUND_MAX) return { rows: [], total, silent };
   const { sockets } = await nsp.in(idOrRoom).timeout(TIMEOUT_MS).fetchSockets({ partial: true });
   const rows = sockets.filter(({ id }) => !nsp.sockets.has(id)).map((socket) => describeRemote(nsp.name, socket));
-  return { rows, total, isOnlyCounted: false, silent };
+  return { rows, total, silent };
 }
 
 /** Counts the sockets of a room on all servers. `silent`: servers that did not answer. */
 export async function countIn(nsp: AnyNamespace, room: string): Promise<{ count: number; silent: number }> {
+  const counting = nsp.in(room).timeout(TIMEOUT_MS).count();
+  const { answers, silent } = await answersOf(counting.then((count) => [count]));
+  return { count: answers.reduce<number>((sum, count) => sum + (typeof count === "number" ? count : 0), 0), silent };
+}
+
+/** What has arrived in time. */
+async function answersOf(asked: Promise<unknown[]>): Promise<{ answers: unknown[]; silent: number }> {
   try {
-    return { count: await nsp.in(room).timeout(TIMEOUT_MS).count(), silent: 0 };
+    return { answers: await asked, silent: 0 };
   } catch (error) {
     const { responses, silent } = error as { responses?: unknown; silent?: unknown };
-    const counts = Array.isArray(responses) ? (responses as unknown[]).filter((each) => typeof each === "number") : [];
-    return { count: counts.reduce((sum, count) => sum + count, 0), silent: Array.isArray(silent) ? Math.max(1, silent.length) : 1 };
+    return { answers: Array.isArray(responses) ? responses : [], silent: Array.isArray(silent) ? Math.max(1, silent.length) : 1 };
   }
 }
 

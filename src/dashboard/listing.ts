@@ -1,4 +1,5 @@
 // Lists of sockets and rooms: sorted and searched at the server, and given in windows.
+import { addressOf, findSockets } from "../server/broadcast/finding";
 import type { Server } from "../server/server";
 import type { Socket } from "../server/socket/socket";
 import type { Namespace } from "../server/namespace";
@@ -65,7 +66,7 @@ export class Listing {
   }
 
   sockets(query: ListQuery): Window<SocketRow> {
-    const sockets = this.list("sockets", query, () => sortSockets(findSockets(this.io, query), query.sort));
+    const sockets = this.list("sockets", query, () => sortSockets(findOwnSockets(this.io, query), query.sort));
     return windowOf(sockets, query, describeSocket);
   }
 
@@ -99,15 +100,8 @@ export function namespacesOf(io: AnyServer, name: string): AnyNamespace[] {
   return nsp === undefined ? [] : [nsp];
 }
 
-function findSockets(io: AnyServer, { namespace, search }: ListQuery): AnySocket[] {
-  const found: AnySocket[] = [];
-  for (const nsp of namespacesOf(io, namespace)) {
-    const members = search === "" ? undefined : nsp.adapter.rooms.get(search);
-    for (const socket of nsp.sockets.values() as Iterable<AnySocket>) {
-      if (search === "" || members?.has(socket.id) || socket.id.includes(search) || addressOf(socket).includes(search)) found.push(socket);
-    }
-  }
-  return found;
+function findOwnSockets(io: AnyServer, { namespace, search }: ListQuery): AnySocket[] {
+  return namespacesOf(io, namespace).flatMap((nsp) => findSockets(nsp, search) as AnySocket[]);
 }
 
 /** Sockets come in the order of joining. A sort computes each key once. */
@@ -176,8 +170,4 @@ export function describeSocket(socket: AnySocket): SocketRow {
 /** Engines of other packages may lack these members. */
 export function transportOf({ conn }: AnySocket): string {
   return (conn as { transport?: { name?: string } }).transport?.name ?? "";
-}
-
-function addressOf({ conn }: AnySocket): string {
-  return (conn as { remoteAddress?: string }).remoteAddress ?? "";
 }

@@ -109,18 +109,16 @@ function searchSockets(text, namespace) {
   lists.sockets.searchFor(text, namespace);
 }
 
-/** Asks the other servers for an id or a room, once for each search. */
+/** Asks the other servers, once for each search. */
 async function searchElsewhere(search, namespace) {
   const { extra } = lists.sockets;
   if (search === "" || state.figures.nodes.length < 2) return extra.replaceChildren();
   const query = new URLSearchParams({ search, namespace });
   const found = await askQuietly(`api/elsewhere?${query}`);
   if (found === null || lists.sockets.search.value !== search) return;
-  const { rows, total, isOnlyCounted, silent } = found;
-  const texts = [
-    isOnlyCounted ? `${count(total)} on all servers: too many to list` : `${count(rows.length)} with this id or room`,
-    ...(silent > 0 ? [`${silent} did not answer`] : []),
-  ];
+  const { rows, total, silent } = found;
+  const shown = rows.length === 0 ? "too many to list" : `the first ${count(rows.length)} are shown`;
+  const texts = [`${count(total)} found`, ...(rows.length < total ? [shown] : []), ...(silent > 0 ? [`${silent} did not answer`] : [])];
   const items = rows.map((row) =>
     el(
       "li",

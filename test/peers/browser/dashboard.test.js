@@ -131,7 +131,7 @@ test("shows and acts on sockets of two servers, and its log [ROB-973, ROB-975]",
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
   await goTo(page, "Sockets");
   await page.locator("#view-sockets").getByLabel("Search").fill("far");
-  await page.getByText("1 with this id or room").waitFor();
+  await page.getByText("1 found").waitFor();
   await page.getByRole("button", { name: far.socket.id }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByText("another one").waitFor();

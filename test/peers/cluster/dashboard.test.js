@@ -3,13 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { once } from "../../support/client.js";
 import { act, ask, dashboard, login, state } from "../../support/dashboard.js";
+import { joinServer } from "../../support/pairs.js";
 import { startServer } from "../../support/server.js";
 import { startBackends } from "./backends.js";
 import { waitUntil, startNodes } from "./cluster.js";
 import { startNginx } from "./services.js";
 
 const NAME = "roomcast/redis with redis";
-const [backend] = await startBackends((name) => name === NAME);
+const OFFICIAL = "@socket.io/redis-adapter with redis";
+const backends = await startBackends((name) => name === NAME || name === OFFICIAL);
+const [backend, official] = [NAME, OFFICIAL].map((wanted) => backends.find(({ name }) => name === wanted));
 const AUTH = { username: "ops", password: "correct horse" };
 
 test("shows three servers over Redis, finds their sockets and acts on them [ROB-973, ROB-975]", async (t) => {
@@ -55,6 +58,28 @@ test("shows three servers over Redis, finds their sockets and acts on them [ROB-
       ["disconnect", "done", 1],
     ],
   );
+});
+
+test("finds sockets by their whole id and by room where a server has the official adapter [ROB-975]", async (t) => {
+  const closers = [];
+  const nodes = [];
+  for (const [one, base] of [
+    [backend, "ours"],
+    [official, "own"],
+  ])
+    nodes.push(await startServer(t, { adapter: await one.makeAdapter(base, (close) => closers.push(close)) }));
+  t.after(() => Promise.all(closers.map((close) => close()))); // after the servers
+  const [here, there] = nodes;
+  dashboard(here.io);
+  await waitUntil(async () => (await here.io.of("/").adapter.serverCount()) === 2, "the other server to be counted");
+  const far = await joinServer(t, there);
+  far.socket.join("far");
+  const search = async (text) => (await ask(here.port, `/api/elsewhere?namespace=/&search=${text}`)).json();
+  for (const text of [far.socket.id, "far"]) {
+    const { rows, total } = await search(text);
+    assert.deepEqual([rows.map(({ id }) => id), total], [[far.socket.id], 1], text);
+  }
+  assert.deepEqual(await search(far.socket.id.slice(0, 10)), { rows: [], total: 0, silent: 0 });
 });
 
 test("nginx on the same machine makes nobody local, and the login works below another path [ROB-971, ROB-972]", async (t) => {
