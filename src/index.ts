@@ -23,6 +23,7 @@ import type { Event } from "./server/socket/socket-middleware";
 
 export { Server, Namespace, Socket };
 export { ClusterError, EncodingError, LimitError, ProtocolError, RoomcastError, UsageError };
+export type { Channels } from "./metrics/subscriptions";
 export type {
   AckOptions,
   BroadcastOperator,

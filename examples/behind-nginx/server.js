@@ -27,9 +27,12 @@ io.on("connection", (socket) => {
     acknowledge(process.pid);
   });
   socket.on("say", (room, text) => {
-    if (typeof text === "string" && text.length <= 1000 && socket.rooms.has(`room:${room}`)) io.to(`room:${room}`).emit("said", text);
+    if (typeof room !== "string" || typeof text !== "string" || text.length > 1000) return;
+    if (socket.rooms.has(`room:${room}`)) io.to(`room:${room}`).emit("said", text);
   });
 });
 
 // nginx alone may connect: otherwise clients could write X-Forwarded-For themselves.
-httpServer.listen(Number(process.env.PORT ?? 3001), "127.0.0.1", () => console.log(`worker ${process.pid}: listening`));
+httpServer.listen(Number(process.env.PORT ?? 3001), "127.0.0.1", () =>
+  console.log(`worker ${process.pid}: listening on 127.0.0.1:${httpServer.address().port}`),
+);

@@ -22,11 +22,12 @@ start({
     io.on("connection", (socket) => {
       socket.on("join", (room, acknowledge) => {
         if (typeof room !== "string" || room.length > 100 || typeof acknowledge !== "function") return;
-        socket.join(room);
+        socket.join(`room:${room}`);
         acknowledge(process.pid);
       });
       socket.on("say", (room, text) => {
-        if (typeof room === "string" && typeof text === "string" && text.length <= 1000) io.to(room).emit("said", text, process.pid);
+        if (typeof room !== "string" || typeof text !== "string" || text.length > 1000) return;
+        if (socket.rooms.has(`room:${room}`)) io.to(`room:${room}`).emit("said", text, process.pid);
       });
     });
     return io;

@@ -16,11 +16,12 @@ dashboard(io, {
 
 io.on("connection", (socket) => {
   socket.on("join", (room, answer) => {
-    if (typeof room === "string" && room.length <= 32) socket.join(room);
+    if (typeof room === "string" && room.length <= 32) socket.join(`room:${room}`);
     if (typeof answer === "function") answer();
   });
   socket.on("say", (room, text) => {
-    if (typeof room === "string" && socket.rooms.has(room)) io.to(room).emit("said", String(text).slice(0, 1000));
+    if (typeof room !== "string" || typeof text !== "string" || text.length > 1000) return;
+    if (socket.rooms.has(`room:${room}`)) io.to(`room:${room}`).emit("said", text);
   });
 });
 

@@ -13,13 +13,14 @@ function createApp() {
 
   io.on("connection", (socket) => {
     socket.on("enter", async (room, done) => {
-      if (typeof room !== "string") return;
+      if (typeof room !== "string" || room.length > 100) return;
       await socket.join(`chat ${room}`);
       socket.to(`chat ${room}`).emit("entered", socket.data.name);
-      done?.();
+      if (typeof done === "function") done();
     });
     socket.on("say", (room, text) => {
-      if (typeof room === "string" && socket.rooms.has(`chat ${room}`)) io.to(`chat ${room}`).emit("said", socket.data.name, text);
+      if (typeof room !== "string" || typeof text !== "string" || text.length > 1000) return;
+      if (socket.rooms.has(`chat ${room}`)) io.to(`chat ${room}`).emit("said", socket.data.name, text);
     });
   });
   return io;

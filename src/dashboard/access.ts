@@ -1,8 +1,8 @@
 // Who may look: requests of this machine, those that a function lets through, and those with the cookie of a login.
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { BlockList, isIP } from "node:net";
 import { promisify } from "node:util";
+import { isLoopback, isLoopbackHost } from "../support/loopback";
 import type { DashboardCredentials, ResolvedOptions } from "./options";
 
 /** Somebody who may look. */
@@ -30,11 +30,8 @@ const FORWARDING = [
   "x-client-ip",
   "cf-connecting-ip",
 ];
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet("127.0.0.0", 8);
-LOOPBACK.addAddress("::1", "ipv6");
-/** A page of another name that resolves to this machine must not get in (DNS rebinding): the host has to be one that only this machine has. */
-const LOOPBACK_HOST = /^(localhost|[\w-]+\.localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
+/** Header lines of a browser or a tool. Beyond some 1,000 Node.js drops the last ones without a word, and among them that of the proxy. */
+const DIRECT_HEADERS_MAX = 100;
 
 const NO_AUTH =
   "This dashboard answers requests of its own machine only: those of http://localhost that no proxy has forwarded. Set the option `auth` of dashboard() to open it to others.";
@@ -45,7 +42,9 @@ const NO_LOGIN = "Log in first.";
 export class Access {
   private readonly auth: ResolvedOptions["auth"];
   private readonly opensLoopback: boolean;
-  /** Signs sessions and tokens. Made from the password when it is first needed; random without one. */
+  /** Signs the tokens of visitors without a login: who has one could try passwords on it if they were signed with the key of the password. */
+  private readonly ownKey = randomBytes(32);
+  /** Signs sessions and their tokens. Made from the password when it is first needed. */
   private key: Promise<Buffer> | null = null;
 
   constructor({ auth, loopback }: Pick<ResolvedOptions, "auth" | "loopback">) {
@@ -68,7 +67,8 @@ export class Access {
   }
 
   private async admit(address: string, user: string | null, session: string): Promise<Verdict> {
-    return { visitor: { user, address, token: await this.sign(`token ${session}`) } };
+    const key = session === "" ? this.ownKey : await this.sessionKey();
+    return { visitor: { user, address, token: sign(key, `token ${session}`) } };
   }
 
   /** Whether a name and a password are right. Takes the same time whatever is wrong. */
@@ -82,7 +82,7 @@ export class Access {
   /** Gives the header `Set-Cookie` of a new session. It has no path: that is the folder of the login, also behind a proxy that changes paths. */
   async openSession(request: IncomingMessage): Promise<string> {
     const front = `${(Date.now() + SESSION_MS).toString(36)}.${randomBytes(16).toString("base64url")}`;
-    const session = `${front}.${await this.sign(`session ${front}`)}`;
+    const session = `${front}.${sign(await this.sessionKey(), `session ${front}`)}`;
     return `${COOKIE}=${session}; HttpOnly; SameSite=Strict; Max-Age=${SESSION_MS / 1000}${isEncrypted(request) ? "; Secure" : ""}`;
   }
 
@@ -94,20 +94,18 @@ export class Access {
   private async isValid(session: string): Promise<boolean> {
     const end = session.lastIndexOf(".");
     const front = session.slice(0, end);
-    if (!isSame(session.slice(end + 1), await this.sign(`session ${front}`))) return false;
+    if (!isSame(session.slice(end + 1), sign(await this.sessionKey(), `session ${front}`))) return false;
     return parseInt(front, 36) > Date.now();
   }
 
-  private async sign(text: string): Promise<string> {
-    const key = await (this.key ??= this.makeKey());
-    return createHmac("sha256", key).update(text).digest("base64url");
+  private sessionKey(): Promise<Buffer> {
+    const { username, password } = this.auth as DashboardCredentials;
+    return (this.key ??= promisify(scrypt)(password, `roomcast dashboard ${username}`, 32) as Promise<Buffer>);
   }
+}
 
-  private async makeKey(): Promise<Buffer> {
-    if (this.auth === null || typeof this.auth === "function") return randomBytes(32);
-    const { username, password } = this.auth;
-    return (await promisify(scrypt)(password, `roomcast dashboard ${username}`, 32)) as Buffer;
-  }
+function sign(key: Buffer, text: string): string {
+  return createHmac("sha256", key).update(text).digest("base64url");
 }
 
 /** Compares texts of any length in a time that doesn't depend on where they differ. */
@@ -117,20 +115,14 @@ export function isSame(met: string, expected: string): boolean {
 }
 
 /**
- * Whether a request was made on this machine, by a browser or a tool and not by a proxy. Proxies that add no header speak HTTP/1.0, or pass on the
- * host of the outside, or mark the connection; one that does none of it needs the option `loopback: false`.
+ * Whether a request was made on this machine, by a browser or a tool and not by a proxy, as far as it shows: one that speaks HTTP/1.1, adds no header
+ * and passes on the host that its visitors choose does not. Therefore `auth` ends this exception by default.
  */
 function isDirectLoopback(request: IncomingMessage): boolean {
   if (!isLoopback(request.socket.remoteAddress ?? "")) return false;
-  if (!LOOPBACK_HOST.test(hostOf(request) ?? "")) return false;
-  if (request.httpVersion === "1.0") return false;
+  if (!isLoopbackHost(hostOf(request))) return false;
+  if (request.httpVersion === "1.0" || request.rawHeaders.length > 2 * DIRECT_HEADERS_MAX) return false;
   return FORWARDING.every((name) => request.headers[name] === undefined);
-}
-
-/** Also in the IPv6 form with all groups, as uWebSockets.js gives it. */
-function isLoopback(address: string): boolean {
-  const family = isIP(address);
-  return family !== 0 && LOOPBACK.check(address, family === 4 ? "ipv4" : "ipv6");
 }
 
 /**

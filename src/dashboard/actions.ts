@@ -1,6 +1,7 @@
 // What the page does to sockets, on all servers of the cluster.
 import type { Server } from "../server/server";
 import { countIn } from "./cluster-search";
+import { TEXT_MAX } from "./listing";
 import { ACTIONS, type DashboardAction } from "./options";
 
 type AnyServer = Server<any, any, any, any>;
@@ -20,8 +21,6 @@ export interface ActionRequest {
 
 /** Why a request is none, in words for the page. */
 export class ActionError extends Error {}
-
-const TEXT_MAX = 500;
 
 /** @throws ActionError */
 export function parseAction(body: unknown): ActionRequest {

@@ -5,7 +5,7 @@ import type { Namespace } from "../server/namespace";
 import type { RemoteSocket } from "../server/broadcast/remote-socket";
 import type { Server } from "../server/server";
 import type { Socket } from "../server/socket/socket";
-import { describeSocket, namespacesOf, transportOf, type SocketRow } from "./listing";
+import { cut, describeSocket, namespacesOf, transportOf, type SocketRow } from "./listing";
 
 type AnyServer = Server<any, any, any, any>;
 type AnyNamespace = Namespace<any, any, any, any>;
@@ -116,9 +116,9 @@ function detailsOf({ rooms, handshake, id }: AnySocket | AnyRemote) {
     roomNames: [...rooms]
       .filter((room) => room !== id)
       .slice(0, ROOM_NAMES_MAX)
-      .map(String),
-    userAgent: String(headers["user-agent"] ?? ""),
-    forwardedFor: String(headers["x-forwarded-for"] ?? ""),
+      .map(cut),
+    userAgent: cut(headers["user-agent"] ?? ""),
+    forwardedFor: cut(headers["x-forwarded-for"] ?? ""),
     isSecure: secure,
   };
 }

@@ -4,7 +4,7 @@ import type { Server } from "../server/server";
 import { DashboardHandler } from "./handler";
 import { resolveOptions, type DashboardOptions } from "./options";
 
-const mounted = new WeakMap<object, Set<string>>();
+const pathsByServer = new WeakMap<object, Set<string>>();
 
 /**
  * Mounts a page on the HTTP servers, or apps of uWebSockets.js, that a server is attached to: sessions, namespaces, rooms, rates, latencies, waiting bytes, slow clients, limits,
@@ -21,9 +21,10 @@ export function dashboard(io: Server<any, any, any, any>, options?: DashboardOpt
     throw new UsageError("RC_ERR_ARGUMENT", `dashboard: expected a Server of roomcast, met ${typeof io}`);
   const resolved = resolveOptions(options);
   const { path } = resolved;
-  const paths = pathsOf(io);
-  if (paths.has(path))
-    throw new UsageError("RC_ERR_ARGUMENT", `dashboard: expected a path of its own, met ${path}, which is mounted already`);
+  const taken = io._attached.mountable.map(pathsAt);
+  for (const mounted of taken.flatMap((paths) => [...paths]))
+    if (isWithin(path, mounted) || isWithin(mounted, path))
+      throw new UsageError("RC_ERR_ARGUMENT", `dashboard: expected a path of its own, met ${path}: ${mounted} is mounted already`);
   if (isWithin(io.path(), path) || isWithin(path, io.path()))
     throw new UsageError("RC_ERR_ARGUMENT", `dashboard: expected a path outside ${io.path() || "/"} of the server, met ${path}`);
   const handler = new DashboardHandler(io, resolved);
@@ -32,7 +33,7 @@ export function dashboard(io: Server<any, any, any, any>, options?: DashboardOpt
     (request, response) => handler.handle(request, response),
     () => {
       handler.end();
-      paths.delete(path);
+      for (const paths of taken) paths.delete(path);
     },
   );
   if (end === null) {
@@ -40,13 +41,14 @@ export function dashboard(io: Server<any, any, any, any>, options?: DashboardOpt
     const met = io.engine === undefined ? "one that is not attached: call io.attach() first" : "one with an engine alone, by io.bind()";
     throw new UsageError("RC_ERR_ARGUMENT", `dashboard: expected ${expected}, met ${met}`);
   }
-  paths.add(path);
+  for (const paths of taken) paths.add(path);
   return end;
 }
 
-function pathsOf(io: object): Set<string> {
-  const known = mounted.get(io) ?? new Set();
-  mounted.set(io, known);
+/** The paths of dashboards at an HTTP server, of whatever Socket.IO server. */
+function pathsAt(server: object): Set<string> {
+  const known = pathsByServer.get(server) ?? new Set();
+  pathsByServer.set(server, known);
   return known;
 }
 

@@ -19,6 +19,7 @@ const debug = createDebug("socket.io:dashboard");
 const TOKEN_HEADER = "x-dashboard-token";
 /** Entries of the log that the page shows. */
 const LOG_KEPT = 100;
+const ATTEMPTS_KEPT = 20;
 const WRONG = "The name or the password is wrong.";
 const CROSS_ORIGIN = "This request does not come from a page of this dashboard.";
 
@@ -165,9 +166,9 @@ export class DashboardHandler {
   private async login(request: IncomingMessage, reply: Reply): Promise<void> {
     if (!isSameOrigin(request)) return reply.text(403, CROSS_ORIGIN);
     const address = request.socket.remoteAddress ?? "";
-    const seconds = this.attempts.take(address);
+    const { seconds, isFirst } = this.attempts.take(address);
     if (seconds > 0) {
-      this.log({ action: "login", outcome: "refused", user: null, address, error: "too many attempts" });
+      if (isFirst) this.log({ action: "login", outcome: "refused", user: null, address, error: "too many attempts" });
       return reply.file(loginPage(`Too many attempts. Try again in ${seconds} seconds.`), 429, { "Retry-After": seconds });
     }
     const body = await readBody(request);
@@ -185,14 +186,24 @@ export class DashboardHandler {
   /** A function of the program that throws changes nothing about what was done. */
   private log(given: Omit<DashboardLogEntry, "at">): void {
     const entry = { at: Date.now(), ...given };
-    this.logged.push(entry);
-    if (this.logged.length > LOG_KEPT) this.logged.shift();
+    this.keep(entry);
     if (debug.enabled) debug("%s", oneLine(JSON.stringify(entry)));
-    try {
-      this.options.log?.(entry);
-    } catch (error) {
+    const warn = (error: unknown): void =>
       this.io._warnings.warn("ROOMCAST_CALLBACK_FAILED", "the function log of dashboard() failed", error);
+    try {
+      void Promise.resolve(this.options.log?.(entry)).catch(warn);
+    } catch (error) {
+      warn(error);
     }
+  }
+
+  /** Strangers who try passwords push out each other, not what was done. */
+  private keep(entry: DashboardLogEntry): void {
+    const { logged } = this;
+    logged.push(entry);
+    const isAttempt = ({ action, outcome }: DashboardLogEntry): boolean => action === "login" && outcome === "refused";
+    if (logged.filter(isAttempt).length > ATTEMPTS_KEPT) logged.splice(logged.findIndex(isAttempt), 1);
+    if (logged.length > LOG_KEPT) logged.shift();
   }
 }
 

@@ -49,6 +49,8 @@ export interface ListQuery {
 
 export const SOCKET_SORTS = ["newest", "oldest", "waiting", "rooms", "address"];
 export const ROOM_SORTS = ["largest", "name"];
+/** Longest text that is shown or taken, in characters. */
+export const TEXT_MAX = 500;
 /** Most lines of a window. */
 export const LIMIT_MAX = 200;
 /** Different questions that are remembered. */
@@ -93,6 +95,12 @@ export class Listing {
   }
 }
 
+/** A text of a client: the rest of a long one is not sent. An action refuses a text that was cut, as it is longer than `TEXT_MAX`. */
+export function cut(text: unknown): string {
+  const whole = String(text);
+  return whole.length > TEXT_MAX ? `${whole.slice(0, TEXT_MAX)}…` : whole;
+}
+
 /** The namespace of a name, or all of them for an empty one. */
 export function namespacesOf(io: AnyServer, name: string): AnyNamespace[] {
   if (name === "") return [...io._nsps.values()];
@@ -125,7 +133,7 @@ function findRooms(io: AnyServer, { namespace, search }: ListQuery): RoomRow[] {
   for (const nsp of namespacesOf(io, namespace)) {
     for (const [room, members] of nsp.adapter.rooms) {
       if (nsp.sockets.has(room) || !String(room).includes(search)) continue; // each socket has a room of its own
-      found.push({ namespace: nsp.name, room: String(room), sockets: members.size });
+      found.push({ namespace: nsp.name, room: cut(room), sockets: members.size });
     }
   }
   return found;

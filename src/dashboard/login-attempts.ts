@@ -8,24 +8,30 @@ const IN_ALL = 100;
 export class LoginAttempts {
   private startedAt = 0;
   private count = 0;
+  private hasRefused = false;
   private readonly byAddress = new Map<string, number>();
 
   /**
    * Takes one attempt.
-   * @returns 0 if it may be made; else the seconds until the next one
+   * @returns `seconds`: 0 if it may be made, else until the next one; `isFirst`: whether it is the first one of this minute that may not be made
    */
-  take(address: string, now = Date.now()): number {
+  take(address: string, now = Date.now()): { seconds: number; isFirst: boolean } {
     if (now - this.startedAt >= WINDOW_MS || now < this.startedAt) this.restart(now);
     const ofAddress = this.byAddress.get(address) ?? 0;
-    if (ofAddress >= PER_ADDRESS || this.count >= IN_ALL) return Math.ceil((this.startedAt + WINDOW_MS - now) / 1000);
+    if (ofAddress >= PER_ADDRESS || this.count >= IN_ALL) {
+      const isFirst = !this.hasRefused;
+      this.hasRefused = true;
+      return { seconds: Math.ceil((this.startedAt + WINDOW_MS - now) / 1000), isFirst };
+    }
     this.byAddress.set(address, ofAddress + 1);
     this.count++;
-    return 0;
+    return { seconds: 0, isFirst: false };
   }
 
   private restart(now: number): void {
     this.startedAt = now;
     this.count = 0;
+    this.hasRefused = false;
     this.byAddress.clear();
   }
 }

@@ -52,16 +52,16 @@ export interface DashboardOptions {
    */
   auth?: DashboardCredentials | ((request: IncomingMessage) => boolean | Promise<boolean>);
   /**
-   * Whether requests of this machine need no login: those from a loopback address, for `localhost` or such an address, that no proxy has forwarded.
-   * Default true. Set false if a proxy of this machine forwards requests without a header that says so.
+   * Whether requests of this machine get in without `auth`: those from a loopback address, for `localhost` or such an address, that no proxy has
+   * marked. Default true without `auth`, else false, since a proxy of this machine may mark nothing: then its visitors pass for this machine.
    */
   loopback?: boolean;
   /** What the page may do to sockets. Default `[]`: it only shows. */
   allow?: readonly DashboardAction[];
   /** How old figures may be, in milliseconds, from 100 on; pages ask in this interval. Default 1000. */
   intervalMs?: number;
-  /** Gets every action and login. Each is also written to the log `socket.io:dashboard` of `debug`. */
-  log?: (entry: DashboardLogEntry) => void;
+  /** Gets every action and login; of attempts above the limit the first of a minute. Each is also written to the log `socket.io:dashboard` of `debug`. */
+  log?: (entry: DashboardLogEntry) => unknown;
 }
 
 /** The options with their defaults. */
@@ -71,7 +71,7 @@ export interface ResolvedOptions {
   readonly loopback: boolean;
   readonly allow: ReadonlySet<DashboardAction>;
   readonly intervalMs: number;
-  readonly log: ((entry: DashboardLogEntry) => void) | null;
+  readonly log: ((entry: DashboardLogEntry) => unknown) | null;
 }
 
 const NAMES = ["path", "auth", "loopback", "allow", "intervalMs", "log"];
@@ -82,10 +82,11 @@ const INTERVAL_MAX_MS = 60_000;
 export function resolveOptions(given: DashboardOptions = {}): ResolvedOptions {
   const isObject = typeof given === "object" && given !== null;
   expectOption("dashboard", isObject, "an object with options", given);
-  const [advice] = adviceOnNames("option ", given, NAMES);
+  const unknown = Object.keys(given).find((name) => !NAMES.includes(name));
+  const [advice = unknown] = adviceOnNames("option ", given, NAMES);
   expectOption("dashboard", advice === undefined, `options ${NAMES.join(", ")}`, advice);
-  const { path = "/dashboard", auth = null, loopback = true, allow = [], intervalMs = 1000, log = null } = given;
-  const isPath = typeof path === "string" && /^(\/[\w.~-]+)+$/.test(path);
+  const { path = "/dashboard", auth = null, loopback = auth === null, allow = [], intervalMs = 1000, log = null } = given;
+  const isPath = typeof path === "string" && /^(\/(?!\.{1,2}(\/|$))[\w.~-]+)+$/.test(path);
   expectOption("dashboard, path", isPath, 'a path such as "/dashboard"', path);
   if (typeof auth !== "function" && auth !== null) expectCredentials(auth);
   expectOption("dashboard, loopback", typeof loopback === "boolean", "true or false", loopback);

@@ -5,8 +5,9 @@ import type { DisconnectDescription, DisconnectReason } from "./socket/disconnec
 
 /** Events of a socket that the server itself emits. */
 export interface SocketReservedEventsMap {
-  disconnect: (reason: DisconnectReason, description?: DisconnectDescription) => void;
-  disconnecting: (reason: DisconnectReason, description?: DisconnectDescription) => void;
+  /** `description`: always there, but for sessions of an engine of another package. */
+  disconnect: (reason: DisconnectReason, description: DisconnectDescription) => void;
+  disconnecting: (reason: DisconnectReason, description: DisconnectDescription) => void;
   error: (err: Error) => void;
 }
 

@@ -8,6 +8,7 @@ import { UsageError } from "../errors";
 import type { DefaultEventsMap, EventsMap } from "../server/events";
 import type { ServerOptions } from "../server/options";
 import { Server } from "../server/server";
+import { ignore } from "../support/ignore";
 import { met, record, withinMs } from "./expect";
 import { Network, type Line } from "./memory-network";
 
@@ -104,6 +105,9 @@ export function createTestServer<
   const clients = new Map<object, Line>();
   const own = network.openLine();
   let isClosed = false;
+  let endWaiting: (error: Error) => void = ignore;
+  const ending = new Promise<never>((_resolve, reject) => (endWaiting = reject));
+  ending.catch(ignore); // where nobody waits
 
   const lineOf = (client: object | undefined): Line | undefined => {
     if (client === undefined) return undefined;
@@ -130,11 +134,15 @@ export function createTestServer<
     record(client);
     try {
       const connected = new Promise<void>((resolve, reject) => void client.once("connect", resolve).once("connect_error", reject));
-      await withinMs(CONNECT_MS, connected, () => `connect: the server did not let the client join ${namespace} within ${CONNECT_MS} ms`);
+      await withinMs(
+        CONNECT_MS,
+        Promise.race([connected, ending]),
+        () => `connect: the server did not let the client join ${namespace} within ${CONNECT_MS} ms`,
+      );
     } catch (error) {
       client.disconnect();
+      if (!isClosed) network.closeLine(line); // otherwise close() does it
       clients.delete(client);
-      network.closeLine(line);
       throw error;
     }
     return client;
@@ -142,6 +150,7 @@ export function createTestServer<
 
   const close = async (): Promise<void> => {
     isClosed = true;
+    endWaiting(new UsageError("RC_ERR_ARGUMENT", "connect: this test server was closed meanwhile"));
     network.set("up");
     for (const client of clients.keys()) {
       (client as ClientSocket).io.reconnection(false);

@@ -33,6 +33,8 @@ const RESTART_MAX_MS = 30_000;
 const STABLE_MS = 10_000;
 const READY_MS = 30_000;
 const KILL_MS = 2_000;
+const NO_SERVER =
+  "the program gives no server: it listens and ends by itself. Its sessions need an adapter with carrySessions: true, or sticky sessions";
 
 /** The running workers, in the primary. */
 export class Supervisor {
@@ -41,6 +43,7 @@ export class Supervisor {
   private readonly failures = new Map<number, number>();
   private readonly restarts = new Set<NodeJS.Timeout>();
   private hasBeenReady = false;
+  private hasToldOfNoServer = false;
   private reloading: Promise<void> | null = null;
   private stopping: Promise<void> | null = null;
 
@@ -141,6 +144,10 @@ export class Supervisor {
     if (process.state !== "starting") return;
     process.state = "ready";
     this.hasBeenReady = true;
+    if (address === "" && !this.hasToldOfNoServer) {
+      this.hasToldOfNoServer = true;
+      this.options.log(NO_SERVER);
+    }
     this.say(process, `ready${address === "" ? "" : ` on ${address}`} after ${Date.now() - process.startedAt} ms`);
     process.worker.emit("ready");
   }

@@ -196,6 +196,11 @@ export class AttachedServers {
     return engine;
   }
 
+  /** The HTTP servers of Node and the apps of uWebSockets.js that `mount` would use now. */
+  get mountable(): object[] {
+    return [...this.servers.keys(), ...this.apps];
+  }
+
   /**
    * Puts a handler in front of the request listeners of the HTTP servers of Node, and adds routes to the apps of uWebSockets.js, that are attached now.
    * @param path   without a slash at its end; an app gets routes for it, and for what is below
@@ -204,7 +209,7 @@ export class AttachedServers {
    * @returns ends that; null without such a server or app
    */
   mount(path: string, takes: RequestTaker, onEnd: () => void): (() => void) | null {
-    if (this.servers.size + this.apps.size === 0) return null;
+    if (this.mountable.length === 0) return null;
     const removals = [...this.servers.keys()].map((server) => standInFront(server as HTTPServer, takes));
     for (const app of this.apps) routeBelow(app, path, (request, response) => this.mounts.has(end) && takes(request, response));
     const end = (): void => {

@@ -1,6 +1,7 @@
 /**
  * Every code block of the README and of the documents, by its language:
- * `js` is run, as an ES module where it imports or awaits, else as CommonJS; `ts` is type-checked; `json` is parsed; nginx checks `nginx`, and
+ * `js` is run, as an ES module where it imports or awaits, else as CommonJS; `ts` is type-checked, beside the blocks of
+ * its document whose first line names their file; `json` is parsed; nginx checks `nginx`, and
  * HAProxy `haproxy`; of `sh` the syntax is checked, and that scripts and files exist; of `dockerfile`, `yaml` and `ini` the form of each line.
  * Blocks that load a package which is neither installed nor has a stand-in are only parsed. The README's server and page have tests of their own.
  */
@@ -122,6 +123,14 @@ function blocksOf(document) {
   return blocks;
 }
 
+/** The `ts` blocks of a document whose first line is the name of their file, which its other blocks import: `[name, code]` of each. */
+function namedFilesOf(place) {
+  return blocksOf(place.replace(/:\d+$/, "")).flatMap(({ language, code }) => {
+    const [, name] = /^\/\/ (\w+\.ts)\n/.exec(code) ?? [];
+    return language === "ts" && name ? [[name, code]] : [];
+  });
+}
+
 /** Links the packages that a block loads into its folder. @returns whether all of them are there */
 function lend(folder, code) {
   const specifiers = [...code.matchAll(/(?:\bfrom |^import |\brequire\()"([^".][^"]*)"/gm)].map(([, specifier]) => specifier);
@@ -175,8 +184,9 @@ const proofs = {
     assert.doesNotMatch(printed, /Warning(?!: The MockTimers API)/);
   },
 
-  ts(t, code) {
+  ts(t, code, place) {
     const folder = emptyProject(t);
+    for (const [name, source] of namedFilesOf(place)) writeFileSync(join(folder, name), source);
     const file = join(folder, "block.ts");
     const needsServer = /\bServer\b/.test(code) && !/^import .*\bServer\b/m.test(code);
     writeFileSync(file, `${needsServer ? 'import { Server } from "roomcast";\n' : ""}${code}\nexport {};\n`);
@@ -272,7 +282,7 @@ for (const document of documents) {
     const reason = isUnproven ? ` (skipped: ${language} is not installed)` : "";
     test(`${place}: the ${language || "nameless"} block holds [ROB-812]${reason}`, isUnproven ? { skip: true } : ours, async (t) => {
       assert.ok(language in proofs, `expected a block of ${Object.keys(proofs).join(", ")}, met "${language}"`);
-      await proofs[language](t, code);
+      await proofs[language](t, code, place);
     });
   }
 }

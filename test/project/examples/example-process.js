@@ -8,7 +8,7 @@ const examples = new URL("../../../examples/", import.meta.url);
 const alias = fileURLToPath(new URL("./load-target.cjs", import.meta.url));
 
 /**
- * Starts `examples/<name>/server.js` and waits for the address that it prints.
+ * Starts `examples/<name>/server.js` and waits for the address that it prints: `http://localhost:…`, or `… on ADDRESS:PORT`.
  * @param port  0 for any free one
  * @param env   further variables of the environment
  * @returns     `{ url, port, kill() }`; `kill` ends the process at once, as a crash would, and waits until it is gone
@@ -30,8 +30,8 @@ export async function startExample(t, name, port = 0, env = {}) {
   const address = new Promise((resolve, reject) => {
     child.stdout.setEncoding("utf8").on("data", (text) => {
       printed += text;
-      const [url] = /http:\/\/localhost:\d+/.exec(printed) ?? [];
-      if (url) resolve(url);
+      const [, found] = /(?:http:\/\/localhost| on \S+):(\d+)/.exec(printed) ?? [];
+      if (found) resolve(`http://localhost:${found}`);
     });
     child.stderr.setEncoding("utf8").on("data", (text) => (printed += text));
     gone.then(([code]) => reject(new Error(`${name} ended with code ${code}: ${printed}`)));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { act, ask, dashboard, login, ownOrigin, state } from "../../support/dashboard.js";
-import { pair } from "../../support/pairs.js";
+import { catchWarnings, pair } from "../../support/pairs.js";
 import { startServer } from "../../support/server.js";
 import { oursOnly } from "../../support/target.js";
 
@@ -45,8 +45,14 @@ test("a request in HTTP/1.0, as of a proxy that adds no header, is none of this 
   assert.match(String(answer.text ?? answer), /403 Forbidden/);
 });
 
-test("with a password asks others for a login, and this machine only with loopback: false [ROB-971, ROB-972]", OURS, async (t) => {
-  const { port } = await start(t, { auth: AUTH });
+test("a request with so many headers that Node.js may have dropped that of a proxy is none of this machine [ROB-971]", OURS, async (t) => {
+  const { port } = await start(t);
+  const fillers = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`a${index}`, "1"]));
+  assert.equal((await ask(port, "/", { headers: { host: "localhost", ...fillers, "x-forwarded-for": "10.0.0.1" } })).status, 403);
+});
+
+test("with a password asks for a login, this machine only without loopback: true [ROB-971, ROB-972]", OURS, async (t) => {
+  const { port } = await start(t, { auth: AUTH, loopback: true });
   assert.equal((await ask(port)).status, 200);
   const page = await ask(port, "/", { headers: FORWARDED });
   assert.equal(page.status, 401);
@@ -54,12 +60,12 @@ test("with a password asks others for a login, and this machine only with loopba
   assert.equal((await ask(port, "/style.css", { headers: FORWARDED })).status, 200);
   for (const below of ["/api/state", "/api/sockets", "/nothing"])
     assert.equal((await ask(port, below, { headers: FORWARDED })).status, 401);
-  const closed = await start(t, { auth: AUTH, loopback: false });
+  const closed = await start(t, { auth: AUTH });
   assert.equal((await ask(closed.port)).status, 401);
 });
 
 test("a login is a signed cookie that other servers accept, until it is changed or over [ROB-972]", OURS, async (t) => {
-  const options = { auth: AUTH, loopback: false };
+  const options = { auth: AUTH };
   const [{ port, log }, other] = [await start(t, options), await start(t, options)];
   const answer = await login(port, "ops", "correct horse");
   assert.deepEqual([answer.status, answer.headers.location], [303, "./"]);
@@ -80,7 +86,7 @@ test("a login is a signed cookie that other servers accept, until it is changed 
 });
 
 test("logs out [ROB-972]", OURS, async (t) => {
-  const { port, log } = await start(t, { auth: AUTH, loopback: false });
+  const { port, log } = await start(t, { auth: AUTH });
   const cookie = cookieOf(await login(port, "ops", "correct horse"));
   const { token } = await state(port, { cookie });
   const answer = await ask(port, "/logout", { method: "POST", headers: { ...ownOrigin(port), cookie, "x-dashboard-token": token } });
@@ -89,7 +95,7 @@ test("logs out [ROB-972]", OURS, async (t) => {
 });
 
 test("bounds attempts to log in, and logs each without the password [ROB-972]", OURS, async (t) => {
-  const { port, log } = await start(t, { auth: AUTH, loopback: false });
+  const { port, log } = await start(t, { auth: AUTH });
   for (const [username, password] of [
     ["ops", "wrong"],
     ["root", "correct horse"],
@@ -103,11 +109,36 @@ test("bounds attempts to log in, and logs each without the password [ROB-972]", 
   assert.deepEqual(answers.map(({ status }) => status).sort(), [...Array(7).fill(401), ...Array(5).fill(429)]);
   const refused = await login(port, "ops", "correct horse");
   assert.deepEqual([refused.status, refused.headers["retry-after"] > 0], [429, true]);
-  assert.equal(log.length, 16);
+  assert.equal(log.length, 11, "of attempts above the limit only the first is told");
   assert.doesNotMatch(JSON.stringify(log), /guess|correct/);
   assert.ok(log.every(({ action, outcome, address }) => action === "login" && outcome === "refused" && address === "127.0.0.1"));
   t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 60_000 });
   assert.equal((await login(port, "ops", "correct horse")).status, 303);
+});
+
+test("the token of a visitor without a login tells nothing about the password [ROB-972]", OURS, async (t) => {
+  const options = { auth: AUTH, loopback: true };
+  const [one, other] = [await start(t, options), await start(t, options)];
+  assert.notEqual((await state(one.port)).token, (await state(other.port)).token);
+});
+
+test("attempts to log in do not push what was done out of the log [ROB-973]", OURS, async (t) => {
+  t.mock.timers.enable({ apis: ["Date"], now: Date.now() });
+  const { port } = await start(t, { auth: AUTH });
+  const cookie = cookieOf(await login(port, "ops", "correct horse"));
+  for (let minute = 0; minute < 4; minute++) {
+    t.mock.timers.tick(60_000);
+    await Promise.all(Array.from({ length: 12 }, () => login(port, "ops", "guess")));
+  }
+  const { log } = await state(port, { cookie });
+  assert.deepEqual([log.length, log[0].outcome, log.filter(({ outcome }) => outcome === "refused").length], [21, "done", 20]);
+});
+
+test("a log that rejects is told of, and ends nothing [ROB-973]", OURS, async (t) => {
+  const warned = catchWarnings(t).next(({ code }) => code === "ROOMCAST_CALLBACK_FAILED");
+  const { port } = await start(t, { auth: AUTH, log: () => Promise.reject(new Error("no store")) });
+  assert.equal((await login(port, "ops", "guess")).status, 401);
+  assert.match((await warned).message, /the function log of dashboard\(\) failed/);
 });
 
 test("a function decides about each request; one that throws lets nobody in [ROB-971]", OURS, async (t) => {
@@ -115,7 +146,7 @@ test("a function decides about each request; one that throws lets nobody in [ROB
     if (headers.authorization === "broken") throw new Error("no store");
     return headers.authorization === "yes" ? true : "yes";
   };
-  const { port } = await start(t, { auth, loopback: false });
+  const { port } = await start(t, { auth });
   const statusWith = async (headers) => (await ask(port, "/", { headers })).status;
   assert.deepEqual(
     [await statusWith({ authorization: "yes" }), await statusWith({}), await statusWith({ authorization: "broken" })],
@@ -150,6 +181,6 @@ test("an action needs the token and the origin of the page [ROB-973]", OURS, asy
 });
 
 test("a login needs the origin of the page, too [ROB-973]", OURS, async (t) => {
-  const { port } = await start(t, { auth: AUTH, loopback: false });
+  const { port } = await start(t, { auth: AUTH });
   assert.equal((await login(port, "ops", "correct horse", { origin: "http://evil.example" })).status, 403);
 });

@@ -105,13 +105,19 @@ test("mounting throws on what cannot work, and says what was expected [ROB-970]"
   fails({ log: true }, /log: expected a function, met true/);
   fails({ loopback: "no" }, /loopback: expected true or false/);
   fails({ allows: [] }, /did you mean allow\?/);
+  fails({ authentication: {} }, /expected options path, auth, .*met 'authentication'/);
+  for (const path of ["/..", "/a/./b"]) fails({ path }, /expected a path/);
   fails({}, /met one that is not attached: call io\.attach\(\) first/, new Server());
   const bound = new Server();
   bound.bind(Object.assign(new EventEmitter(), { close() {} }));
   fails({}, /attached to an HTTP server of Node\.js or an app of uWebSockets\.js, met one with an engine alone/, bound);
   fails({}, /expected a Server of roomcast/, {});
   dashboard(io);
-  fails({}, /met \/dashboard, which is mounted already/);
+  fails({}, /met \/dashboard: \/dashboard is mounted already/);
+  for (const path of ["/dashboard/deep"]) fails({ path }, /\/dashboard is mounted already/);
+  const second = new Server();
+  second.attach(io.httpServer, { path: "/second" });
+  fails({}, /\/dashboard is mounted already/, second);
 });
 
 test("shows sessions, namespaces, rates, latencies, limits and the process [ROB-976]", OURS, async (t) => {
@@ -394,6 +400,20 @@ test("lists at most 200 sockets of other servers [ROB-975]", OURS, async (t) => 
   await wirePeer(t, there.port);
   const { rows, total, silent } = await search();
   assert.deepEqual([rows.length, total, silent], [200, 201, 0]);
+});
+
+test("cuts long names of clients, and acts on no room by a name that was cut [ROB-974]", OURS, async (t) => {
+  const { io, port, socket } = await pair(t);
+  dashboard(io, { allow: ["disconnect"] });
+  const name = "x".repeat(100_000);
+  socket.join([name, name.slice(0, 500)]);
+  const { rows } = (await ask(port, "/api/rooms")).json();
+  assert.deepEqual(rows.map(({ room }) => room.length).sort(), [500, 501]);
+  const { roomNames } = (await ask(port, `/api/socket?namespace=/&id=${socket.id}`)).json();
+  assert.deepEqual(roomNames.map((room) => room.length).sort(), [500, 501]);
+  const cut = roomNames.find((room) => room.length === 501);
+  assert.equal((await act(port, { action: "disconnect", namespace: "/", target: cut })).status, 400);
+  assert.ok(socket.connected);
 });
 
 test("tells how many servers did not answer [ROB-975]", { ...OURS, timeout: 20_000 }, async (t) => {

@@ -234,6 +234,14 @@ test("leaves nothing behind that keeps a process alive [ROB-962]", OURS, async (
   await assert.rejects(connect(), { code: "RC_ERR_ARGUMENT", message: "connect: this test server is closed" });
 });
 
+test("a client that still connects is told at once that the server was closed [ROB-962]", OURS, async () => {
+  const { io, connect, close } = createTestServer();
+  io.use(() => {});
+  const refused = assert.rejects(connect(), { code: "RC_ERR_ARGUMENT", message: "connect: this test server was closed meanwhile" });
+  await close();
+  await refused;
+});
+
 test("says at once what it cannot use [ROB-963]", OURS, async (t) => {
   const { connect, network } = serve(t);
   const swapped = /expected a namespace like "\/chat", met \[Object\]; options are the second argument/;

@@ -138,9 +138,9 @@ export function documented_forms_of_options_are_accepted() {
 
 export function descriptions_and_errors_have_types(socket: Socket) {
   socket.on("disconnect", (_reason, description) => {
-    exactly<typeof description, DisconnectDescription | undefined>();
-    expectType<string | undefined>(description?.message);
-    return [description?.context?.status, description?.code, description?.limit];
+    exactly<typeof description, DisconnectDescription>();
+    expectType<string>(description.message);
+    return [description.context?.status, description.code, description.limit];
   });
   socket.on("disconnecting", (_reason, description: any) => description.anything);
   const classes = [ClusterError, EncodingError, LimitError, ProtocolError, RoomcastError, UsageError];
