@@ -2,6 +2,4 @@
 /** The command `roomcast`, see docs/cli.md. */
 const { runCli } = require("../dist/public/cli.js");
 
-void runCli(process.argv.slice(2), (url) => import(url)).then((code) => {
-  if (code !== undefined) process.exit(code);
-});
+void runCli(process.argv.slice(2), (url) => import(url));

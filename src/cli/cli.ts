@@ -1,4 +1,5 @@
 // The command `roomcast`: finds the command that is meant, and loads nothing else.
+import { ignore } from "../support/ignore";
 import { ownVersion } from "../support/own-version";
 import { ArgumentError, printable, type Command, type CommandIo, type ExitCode } from "./command";
 
@@ -33,22 +34,28 @@ const commands: Readonly<Record<string, () => Command>> = {
 };
 
 /**
- * Runs the command.
+ * Runs the command, and ends the process with its exit code, unless it goes on running.
  * @param load  `import`, which these files cannot have: they are compiled to CommonJS
- * @returns the exit code; undefined while the command goes on running
  */
-export async function runCli(args: string[], load: CommandIo["load"]): Promise<ExitCode> {
+export async function runCli(args: string[], load: CommandIo["load"]): Promise<void> {
+  const code = await run(args, load);
+  if (code !== undefined) endWith(code);
+}
+
+async function run(args: string[], load: CommandIo["load"]): Promise<ExitCode> {
   const [name, ...rest] = args;
+  const isHelp = rest.includes("--help") || rest.includes("-h");
+  const isVersion = rest.includes("--version") || rest.includes("-v");
+  // A program of `start` has its own ideas about its output.
+  if (name !== "start" || isHelp || isVersion) endWithReader();
   if (name === "--version" || name === "-v") return say(`${ownVersion()}\n`);
   if (name === "--help" || name === "-h" || name === "help") return say(HELP);
-  // A program of `start` has its own ideas about its output.
-  if (name !== "start") endWithReader();
   try {
     if (name === undefined) throw new ArgumentError("expected a command");
     if (!Object.hasOwn(commands, name)) throw new ArgumentError(`unknown command ${JSON.stringify(name)}`);
     const command = commands[name]();
-    if (rest.includes("--help") || rest.includes("-h")) return say(command.help);
-    if (rest.includes("--version") || rest.includes("-v")) return say(`${ownVersion()}\n`);
+    if (isHelp) return say(command.help);
+    if (isVersion) return say(`${ownVersion()}\n`);
     return await command.run(rest, { load });
   } catch (error) {
     if (!(error instanceof ArgumentError)) {
@@ -62,12 +69,20 @@ export async function runCli(args: string[], load: CommandIo["load"]): Promise<E
   }
 }
 
-/** Who reads the output has seen enough, as in `roomcast tap … | head -1`. */
+/** Ends the process, whatever is still open, once the output is written: what waits for a slow reader would be lost. */
+function endWith(code: number): void {
+  const end = (): void => process.exit(process.exitCode || code);
+  process.stdout.write("", () => process.stderr.write("", () => setImmediate(end))); // behind the errors of the output
+}
+
+/** Who reads the output has seen enough, as in `roomcast tap … | head -1`; or it cannot be written. */
 function endWithReader(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);
-    throw error;
+    process.exitCode = 1;
+    process.stderr.write(`roomcast: the output cannot be written: ${error.message}\n`, () => process.exit());
   });
+  process.stderr.on("error", ignore);
 }
 
 function say(text: string): ExitCode {

@@ -159,17 +159,25 @@ export function transportOf(name: string): "websocket" | "polling" {
   throw new ArgumentError(`--transport: expected websocket or polling, met ${JSON.stringify(name)}`);
 }
 
+/** C0 and C1 controls, ends of lines, and what turns the direction of writing: terminals act on them. */
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const NOT_OF_JSON = new RegExp(CONTROLS.source.replace("\\u0000-\\u001f", ""), "g");
+
 /** Text from a peer, without what a terminal would act on. */
 export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return text.replace(CONTROLS, (character) => {
+    const code = character.charCodeAt(0);
+    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : escaped(character);
+  });
 }
 
 /** JSON without what a terminal would act on: `JSON.stringify` leaves the controls from U+007F as they are. */
 export function toJson(value: unknown, indent?: number): string {
-  return JSON.stringify(value, null, indent).replace(
-    /[\u007f-\u009f]/g,
-    (character) => `\\u00${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
+  return JSON.stringify(value, null, indent).replace(NOT_OF_JSON, escaped);
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 const isColoured = (): boolean => process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;

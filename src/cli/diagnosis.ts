@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { findingOf, type Finding, type FindingId } from "./findings";
 import { handshakeIn, type Handshake } from "./handshake";
 import { NoResponse, type Reply } from "./http";
-import { engineErrorOf, Probe, shortened, type DoctorOptions } from "./probe";
+import { engineErrorOf, Probe, shownBody, type DoctorOptions } from "./probe";
 import { examineStickiness } from "./stickiness";
 
 export interface Diagnosis {
@@ -14,6 +14,8 @@ export interface Diagnosis {
 
 /** Beyond the ping interval: a ping that is a little late is no finding. */
 const SLACK_MS = 2_000;
+/** The default ends here, as `--wait` does: a server may have no pings, practically. */
+const LONGEST_WATCH_MS = 3_600_000;
 /** The largest body that is tried. */
 const MAX_TRIED_BYTES = 1_100_000;
 const ENGINE_ERRORS: Readonly<Record<number, FindingId>> = { 0: "query", 3: "query", 4: "forbidden", 5: "revision" };
@@ -78,6 +80,11 @@ class Examination {
       reply = await this.probe.send({});
     } catch (error) {
       const { code = "" } = error as NodeJS.ErrnoException;
+      const { url } = this.options;
+      if (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER") {
+        this.found("plaintext", `${url.origin}: the first bytes are not of TLS`, { PLAIN: JSON.stringify(`http://${url.host}`) });
+        return null;
+      }
       const isCertificate = /CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME/.test(code);
       if (error instanceof NoResponse) this.found("path", `GET ${this.options.path}: ${error.message}`);
       else this.found(isCertificate ? "certificate" : "unreachable", reasonOf(error));
@@ -106,10 +113,10 @@ class Examination {
     }
     if (code !== null && ENGINE_ERRORS[code] !== undefined) return this.found(ENGINE_ERRORS[code], `${answered}: ${body}`);
     if (code !== null) return this.found("protocol", `${answered}: ${body}`);
-    if ([502, 503, 504].includes(status)) return this.found("bad-gateway", `${answered}: ${shortened(body)}`);
-    if (status === 404 || status === 501 || status === 200 || status === 426) return this.found("path", `${answered}: ${shortened(body)}`);
-    if (status === 401 || status === 403) return this.found("forbidden", `${answered}: ${shortened(body)}`);
-    this.found("protocol", `${answered}: ${shortened(body)}`);
+    if ([502, 503, 504].includes(status)) return this.found("bad-gateway", `${answered}: ${shownBody(body)}`);
+    if (status === 404 || status === 501 || status === 200 || status === 426) return this.found("path", `${answered}: ${shownBody(body)}`);
+    if (status === 401 || status === 403) return this.found("forbidden", `${answered}: ${shownBody(body)}`);
+    this.found("protocol", `${answered}: ${shownBody(body)}`);
   }
 
   /** A server without polling: its refusal is no finding when WebSockets pass. */
@@ -171,7 +178,7 @@ class Examination {
 
   /** Watches idle connections until behind the server's next ping. */
   private async watch(handshake: Handshake, { polling, webSocket }: { polling: boolean; webSocket: boolean }): Promise<void> {
-    const waitMs = this.options.waitMs ?? handshake.pingInterval + SLACK_MS;
+    const waitMs = this.options.waitMs ?? Math.min(handshake.pingInterval + SLACK_MS, LONGEST_WATCH_MS);
     if (waitMs <= 0 || this.options.revision !== 4) return;
     await this.step(`watching idle connections for ${Math.ceil(waitMs / 1000)} s`, () =>
       Promise.all([polling ? this.idlePoll(waitMs) : null, webSocket ? this.idleWebSocket(waitMs) : null]),

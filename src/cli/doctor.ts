@@ -32,7 +32,7 @@ Options:
       --auth JSON         what the middlewares of the namespace need
       --header "N: V"     of every request; may be repeated
       --eio NUMBER        4, or 3 for clients of socket.io 2; default 4
-      --wait SECONDS      how long to watch idle connections; default: until the server's next ping, 0: not at all
+      --wait SECONDS      how long to watch idle connections; default: until the server's next ping, at most 3600; 0: not at all
       --timeout SECONDS   for each answer; default 10
       --insecure          does not check certificates
       --json              prints one object: { url, facts, findings: [{ id, found, cause, fix }] }

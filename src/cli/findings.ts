@@ -13,6 +13,10 @@ export const FINDINGS = {
     cause: "nothing answers at this address",
     fix: ["check the host, the port, and that the server listens on an address that is reachable from here"],
   },
+  plaintext: {
+    cause: "something answers, but not with TLS",
+    fix: ["in the client: io(PLAIN), or a proxy with a certificate in front of the server"],
+  },
   certificate: {
     cause: "clients refuse the certificate",
     fix: ["serve the whole chain of a certificate for this name; for a first look: roomcast doctor --insecure"],
@@ -30,6 +34,7 @@ export const FINDINGS = {
     fix: [
       "nginx: location /socket.io/ { proxy_pass http://app; }   (no path behind the name)",
       'client and server: the same option path: "/socket.io/"',
+      "to try another one: roomcast doctor URL --path /other/",
     ],
   },
   query: {
@@ -65,6 +70,7 @@ export const FINDINGS = {
       "nginx: proxy_http_version 1.1;",
       "nginx: proxy_set_header Upgrade $http_upgrade;",
       'nginx: proxy_set_header Connection "upgrade";',
+      "403: a rule of the proxy or a firewall refuses WebSockets",
     ],
   },
   "websocket-off": {
@@ -73,11 +79,11 @@ export const FINDINGS = {
   },
   "idle-websocket": {
     cause: "something cuts idle WebSockets before the server's next ping",
-    fix: ["nginx: proxy_read_timeout SECONDS;", "HAProxy: timeout tunnel 1h", "or server: pingInterval below the time-out"],
+    fix: ["nginx: proxy_read_timeout SECONDSs;", "HAProxy: timeout tunnel 1h", "or server: pingInterval below the time-out"],
   },
   "idle-poll": {
     cause: "something ends requests that wait longer than a moment, and long-polling waits up to pingInterval",
-    fix: ["nginx: proxy_read_timeout SECONDS;", "HAProxy: timeout server SECONDSs", "or server: pingInterval below the time-out"],
+    fix: ["nginx: proxy_read_timeout SECONDSs;", "HAProxy: timeout server SECONDSs", "or server: pingInterval below the time-out"],
   },
   body: {
     cause: "something refuses bodies that the server would take (maxHttpBufferSize)",
@@ -98,7 +104,14 @@ export const FINDINGS = {
   },
   namespace: {
     cause: "the server refuses the namespace",
-    fix: ["server: io.of(NAMESPACE), or look into its middlewares; roomcast doctor --auth sends what they need"],
+    fix: [
+      "the path of the URL is the namespace: leave it out for the main one",
+      "or server: io.of(NAMESPACE), or look into its middlewares; roomcast doctor --auth sends what they need",
+    ],
+  },
+  "namespace-silent": {
+    cause: "the server does not answer who joins the namespace: a middleware has not called next()",
+    fix: ["server: call next() in every branch of io.of(NAMESPACE).use(…)"],
   },
   protocol: { cause: "the response is not one of a Socket.IO server", fix: ["check the address and the option path"] },
 } as const satisfies Readonly<Record<string, Known>>;

@@ -157,7 +157,7 @@ class LoadRun {
     const perMs = message === null ? 0 : (message.perSecond * senders.length) / 1000;
     const dueAt = (count: number): number => sendFrom + (perMs === 0 ? Infinity : (count + 1) / perMs);
     let due = 0;
-    for (let ms = 0; ms < durationMs && !isStopped();) {
+    for (let ms = 0; ms < durationMs && senders.length > 0 && !isStopped();) {
       await pause(Math.min(dueAt(due), sendFrom + durationMs));
       ms = Math.min(performance.now() - sendFrom, durationMs);
       // An open model: what is due is sent, whatever became of the earlier ones, and its time counts from when it was due. Each client

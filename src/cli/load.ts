@@ -1,5 +1,5 @@
 // `roomcast load`: many clients, and what the server makes of them.
-import { accessSync, constants, existsSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import {
@@ -152,10 +152,16 @@ function warmUpMsOf(seconds: string | undefined, durationMs: number, hasScript: 
 
 /** The run may take long: better said before. */
 function checkReport(file: string): void {
+  if (file === "") throw new ArgumentError('--report: expected a file, met ""');
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found?.isDirectory()) throw new ArgumentError(`--report: expected a file, met the folder ${JSON.stringify(file)}`);
+  const target = found === undefined ? dirname(resolve(file)) : file;
   try {
-    accessSync(dirname(resolve(file)), constants.W_OK);
+    accessSync(target, constants.W_OK);
   } catch {
-    throw new ArgumentError(`--report: expected a folder that can be written to, met ${JSON.stringify(dirname(resolve(file)))}`);
+    throw new ArgumentError(
+      `--report: expected a ${found === undefined ? "folder" : "file"} that can be written to, met ${JSON.stringify(target)}`,
+    );
   }
 }
 
@@ -183,7 +189,7 @@ function markdownOf(url: URL, transports: string, options: LoadOptions, report: 
   const kinds = Object.entries(errors).map(([kind, count]) => [printable(kind).replaceAll("|", "\\|"), String(count)]);
   const sections = [
     `# Load on ${shownUrl(url)}`,
-    `${connected} of ${clients} clients connected over ${transports.replaceAll(",", " and ")}. ${loadOf(options)} for ${seconds.toFixed(1)} s.`,
+    `${connected} of ${clients} clients connected over ${transports.replaceAll(",", " and ")}. ${connected === 0 ? "So nothing was measured." : `${loadOf(options)} for ${seconds.toFixed(1)} s.`}`,
     tableOf(["", "Count", "Per second"], counts),
     ...(times.length > 0 ? [tableOf(["Milliseconds", "p50", "p90", "p95", "p99", "p99.9", "max"], times)] : []),
     kinds.length > 0 ? tableOf(["Error", "Clients"], kinds) : "No errors.",

@@ -28,6 +28,8 @@ export interface OpenWebSocket {
   readonly socket: WebSocket;
 }
 
+/** What is read of an answer that refuses a WebSocket; a line of it is shown. */
+const REFUSAL_LENGTH = 400;
 /** Attempts to end a session: without stickiness each may reach another server. */
 const LEAVES = 4;
 
@@ -91,11 +93,16 @@ export class Probe {
         resolve(seen);
         socket.terminate();
       };
-      const timer = setTimeout(() => fail("the WebSocket opens, and nothing arrives on it"), settings.timeoutMs);
+      let told = (): string => "the WebSocket opens, and nothing arrives on it";
+      const timer = setTimeout(() => fail(told()), settings.timeoutMs);
       socket.on("unexpected-response", (_request, response) => {
-        const parts: Buffer[] = [];
-        response.on("data", (chunk: Buffer) => parts.push(chunk));
-        response.on("end", () => fail(`${response.statusCode} to the upgrade request: ${shortened(Buffer.concat(parts).toString())}`));
+        let body = "";
+        told = () => `${response.statusCode} to the upgrade request: ${shownBody(body)}`;
+        response.setEncoding("utf8").on("data", (chunk: string) => {
+          body += chunk.slice(0, REFUSAL_LENGTH - body.length);
+          if (body.length >= REFUSAL_LENGTH) fail(told());
+        });
+        response.on("close", () => fail(told()));
       });
       socket.on("error", (error) => fail(`the WebSocket fails: ${error.message}`));
       socket.on("close", (code) => fail(`the WebSocket is closed with ${code} at once`));
@@ -127,8 +134,13 @@ export function engineErrorOf(body: string): number | null {
   return code === undefined ? null : Number(code);
 }
 
+/** What a peer has answered, as a line. */
+export function shownBody(body: string): string {
+  return shortened(body) || "(empty)";
+}
+
 /** A line of what a peer has sent. */
-export function shortened(body: string): string {
+function shortened(body: string): string {
   const text = body.replace(/\s+/g, " ").trim();
   return text.length > 100 ? `${text.slice(0, 99)}…` : text;
 }

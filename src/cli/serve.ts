@@ -1,12 +1,14 @@
 // `roomcast serve`: a static folder and a relay server, for trying.
-import { createReadStream, realpathSync, statSync, type Stats } from "node:fs";
-import { realpath, stat } from "node:fs/promises";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { constants, createReadStream, realpathSync, statSync, type Stats } from "node:fs";
+import { access, realpath, stat } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, relative, sep } from "node:path";
-import { pipeline } from "node:stream";
+import { pipeline, type Duplex } from "node:stream";
 import { Server } from "../server/server";
 import type { Socket } from "../server/socket/socket";
+import { ignore } from "../support/ignore";
+import { isLoopback, isLoopbackHost } from "../support/loopback";
 import {
   coloured,
   integerOf,
@@ -33,7 +35,7 @@ Pages load the client from /socket.io/socket.io.js.
 
 Options:
   -p, --port NUMBER    default: the environment variable PORT, else 3000
-      --host ADDRESS   default: 127.0.0.1, this machine alone
+      --host ADDRESS   default: 127.0.0.1, this machine alone: then requests must be for localhost, *.localhost or such an address
       --cors ORIGIN    pages of this origin may connect, too, of any with "*"; may be repeated. Pages of other origins are refused
       --json           prints one JSON object per line
       --quiet          prints the address alone
@@ -65,6 +67,9 @@ const TYPES: Readonly<Record<string, string>> = {
   ".webp": "image/webp",
   ".woff2": "font/woff2",
 };
+
+const OTHER_HOST =
+  "403: this server is for its own machine alone, and answers requests for localhost, 127.0.0.1 and [::1]. To serve other names: roomcast serve --host ADDRESS\n";
 
 export const serve: Command = { help: HELP, run };
 
@@ -101,6 +106,7 @@ async function run(args: string[]): Promise<ExitCode> {
     return 1;
   }
   const { address, port: taken } = httpServer.address() as AddressInfo;
+  if (isLoopback(address)) refuseOtherHosts(httpServer);
   const host = address.includes(":") ? `[${address}]` : address;
   const url = `http://${/^(0\.0\.0\.0|\[::\])$/.test(host) ? "localhost" : host}:${taken}`;
   if (values.json) printJson({ event: "listening", url, directory });
@@ -115,6 +121,22 @@ function isAllowed({ headers }: IncomingMessage, origins: readonly string[]): bo
   const { origin, host } = headers;
   if (origin === undefined || origins.includes("*") || origins.includes(origin)) return true;
   return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+/** In front of all listeners that the server has now, for files and for the relay: pages of names that resolve to this machine (DNS rebinding). */
+function refuseOtherHosts(httpServer: HttpServer): void {
+  const guard = <T>(event: "request" | "upgrade", refuseIt: (target: T) => void): void => {
+    const behind = httpServer.listeners(event) as ((request: IncomingMessage, target: T, head: unknown) => void)[];
+    httpServer.removeAllListeners(event).on(event, (request: IncomingMessage, target: unknown, head: unknown) => {
+      if (!isLoopbackHost(request.headers.host)) return refuseIt(target as T);
+      for (const listener of behind) listener.call(httpServer, request, target as T, head);
+    });
+  };
+  guard<ServerResponse>("request", (response) => refuse(response, 403, OTHER_HOST));
+  guard<Duplex>("upgrade", (socket) => {
+    const headers = `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(OTHER_HOST)}\r\nConnection: close`;
+    socket.on("error", ignore).end(`HTTP/1.1 403 Forbidden\r\n${headers}\r\n\r\n${OTHER_HOST}`);
+  });
 }
 
 function relay(socket: Socket, log: (event: string, details: Record<string, unknown>) => void): void {
@@ -152,7 +174,8 @@ function folderOf(directory: string): string {
 async function answer(directory: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.method !== "GET" && request.method !== "HEAD") return refuse(response, 405);
   const file = await fileOf(directory, request.url!);
-  if (file === null) return refuse(response, 404);
+  if (typeof file === "number") return refuse(response, file);
+  if ("location" in file) return void response.writeHead(301, { Location: file.location, "Cache-Control": "no-cache" }).end();
   response.writeHead(200, {
     "Content-Type": TYPES[extname(file.path).toLowerCase()] ?? "application/octet-stream",
     "Content-Length": file.size,
@@ -164,28 +187,48 @@ async function answer(directory: string, request: IncomingMessage, response: Ser
   pipeline(createReadStream(file.path, { end: file.size - 1 }), response, () => {});
 }
 
-function refuse(response: ServerResponse, status: number): void {
-  response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8" }).end(`${status}\n`);
+function refuse(response: ServerResponse, status: number, text = `${status}\n`): void {
+  response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8" }).end(text);
 }
 
 function isHidden(path: string): boolean {
   return /(^|[/\\])\./.test(path);
 }
 
-/** The file that a request target names; null for what is not in the folder and for hidden files, also through a link. */
-async function fileOf(directory: string, target: string): Promise<{ path: string; size: number } | null> {
+/**
+ * The file that a request target names, or where it is: pages of folders have relative links.
+ * @returns 404 for what is not in the folder and for hidden files, also through a link; 403 for a file that may not be read
+ */
+async function fileOf(directory: string, target: string): Promise<{ path: string; size: number } | { location: string } | 403 | 404> {
   try {
     const name = decodeURIComponent(target.split(/[?#]/)[0]);
-    if (isHidden(name) || name.includes("\0")) return null;
+    if (isHidden(name) || name.includes("\0")) return 404;
     let path = await realpath(join(directory, name));
     let found = await stat(path);
-    if (found.isDirectory()) {
+    const isFolder = found.isDirectory();
+    if (isFolder) {
       path = await realpath(join(path, "index.html"));
       found = await stat(path);
     }
     const isInside = path.startsWith(directory.endsWith(sep) ? directory : directory + sep);
-    return isInside && !isHidden(relative(directory, path)) && found.isFile() ? { path, size: found.size } : null;
+    if (!isInside || isHidden(relative(directory, path)) || !found.isFile()) return 404;
+    if (isFolder && !name.endsWith("/")) return { location: folderUrl(name, target) };
+    if (!(await mayRead(path))) return 403;
+    return { path, size: found.size };
   } catch {
-    return null;
+    return 404;
   }
+}
+
+/** With one slash at the beginning, whatever was asked for: two would name another host. */
+function folderUrl(name: string, target: string): string {
+  const parts = name.split("/").filter(Boolean).map(encodeURIComponent);
+  return `/${parts.join("/")}/${/\?[^#]*/.exec(target)?.[0] ?? ""}`;
+}
+
+function mayRead(path: string): Promise<boolean> {
+  return access(path, constants.R_OK).then(
+    () => true,
+    () => false,
+  );
 }

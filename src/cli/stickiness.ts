@@ -1,6 +1,6 @@
 // Of the examination of `roomcast doctor`: whether all requests of a session reach one server, and what the namespace answers.
 import type { FindingId } from "./findings";
-import { cookiesOf } from "./http";
+import { cookiesOf, NoResponse } from "./http";
 import { engineErrorOf, type Probe } from "./probe";
 
 /** Sessions that are opened, and requests of each. */
@@ -44,6 +44,7 @@ export async function examineStickiness(probe: Probe, found: Found, facts: Recor
 async function lostRequest(probe: Probe, found: Found): Promise<LostRequest | null> {
   const { revision } = probe.options;
   const hasCookie = probe.cookie !== "";
+  let isAnswered = true;
   for (let index = 0; index < SESSIONS; index++) {
     if (hasCookie) probe.cookie = "";
     const session = await probe.open();
@@ -60,19 +61,28 @@ async function lostRequest(probe: Probe, found: Found): Promise<LostRequest | nu
         return { seen: `400 ${reply.body} to request ${turn + 2} of a session`, cookie, setCookie: first.headers["set-cookie"] ?? [] };
       }
       if (reply.status !== 200) break;
-      if (turn === 0) await readJoin(probe, handshake.sid, found);
+      if (turn > 0 || !isAnswered) continue;
+      isAnswered = await readJoin(probe, handshake.sid, found);
+      if (!isAnswered) break; // a request that is given up ends its session
     }
     await probe.leave(handshake);
   }
   return null;
 }
 
-async function readJoin(probe: Probe, sid: string, found: Found): Promise<void> {
+/** @returns whether there was a response */
+async function readJoin(probe: Probe, sid: string, found: Found): Promise<boolean> {
   const { namespace, revision } = probe.options;
-  const reply = await probe.send({ sid }).catch(() => null);
-  const refusal = reply?.body.split(SEPARATOR).find((packet) => packet.startsWith("44"));
-  if (refusal !== undefined && revision === 4)
-    found("namespace", `${namespace}: ${refusal.slice(refusal.indexOf("{"))}`, { NAMESPACE: JSON.stringify(namespace) });
+  const values = { NAMESPACE: JSON.stringify(namespace) };
+  try {
+    const reply = await probe.send({ sid });
+    const refusal = reply.body.split(SEPARATOR).find((packet) => packet.startsWith("44"));
+    if (refusal !== undefined && revision === 4) found("namespace", `${namespace}: ${refusal.slice(refusal.indexOf("{"))}`, values);
+    return true;
+  } catch (error) {
+    if (error instanceof NoResponse && revision === 4) found("namespace-silent", `${namespace}: ${error.message}`, values);
+    return false;
+  }
 }
 
 /** Scheme and the last two labels of a name: roughly what `SameSite` of a cookie goes by. */

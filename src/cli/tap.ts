@@ -115,6 +115,10 @@ async function run(args: string[]): Promise<ExitCode> {
       input.resume();
     });
     client.on("refused", (data) => show("✖", "refused", undefined, [data]));
+    client.once("ignored", ({ type, nsp }: Packet) => {
+      const what = printable(`${PacketType[type as PacketType]} of the namespace ${JSON.stringify(nsp)}`);
+      process.stderr.write(`roomcast: ignored ${what}, and what follows of its kind: it is not this client's\n`);
+    });
     client.on("packet", (packet: Packet) => {
       const data = packet.data as unknown[];
       if (packet.type === PacketType.ACK || packet.type === PacketType.BINARY_ACK) return show("←", "answer", packet.id, data);

@@ -12,11 +12,12 @@ export interface WireClientOptions extends TransportOptions {
   readonly transport: "websocket" | "polling";
 }
 
-/** Events of a client: `connect(sid)`, `refused(data)`, `packet(packet)`, then once `close(reason)`. */
+/** Events of a client: `connect(sid)`, `refused(data)`, `packet(packet)`, `ignored(packet)` for what is not this client's, then once `close(reason)`. */
 interface WireClientEvents {
   connect: [sid: string];
   refused: [data: unknown];
   packet: [packet: Packet];
+  ignored: [packet: Packet];
   close: [reason: string];
 }
 
@@ -34,6 +35,7 @@ export class WireClient extends EventEmitter<WireClientEvents> {
   private readonly timer: NodeJS.Timeout;
   private heartbeat: NodeJS.Timeout | null = null;
   private nextId = 0;
+  private isJoined = false;
   /** Set once it is closed. */
   private ended: Promise<void> | null = null;
 
@@ -102,7 +104,13 @@ export class WireClient extends EventEmitter<WireClientEvents> {
 
   private onPacket(packet: Packet): void {
     if (this.ended !== null) return;
+    const isAnswer = packet.type === PacketType.CONNECT || packet.type === PacketType.CONNECT_ERROR;
+    if (packet.nsp !== this.options.namespace || isAnswer === this.isJoined) {
+      this.emit("ignored", packet);
+      return;
+    }
     if (packet.type === PacketType.CONNECT) {
+      this.isJoined = true;
       clearTimeout(this.timer);
       this.emit("connect", (packet.data as { sid?: string } | undefined)?.sid ?? "");
     } else if (packet.type === PacketType.CONNECT_ERROR) {

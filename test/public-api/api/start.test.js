@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once as onceEvent } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { connect, once } from "../../support/client.js";
@@ -46,6 +49,14 @@ function run(t, args, env = {}) {
   };
   const ended = onceEvent(child, "close").then(([code, signal]) => code ?? signal);
   return { child, output: () => output, until, ended: () => within(ended, "the program to end", () => output, patience) };
+}
+
+function programFile(t, type, source) {
+  const directory = mkdtempSync(join(tmpdir(), "roomcast-start-"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, `program.${type}`);
+  writeFileSync(file, source);
+  return file;
 }
 
 async function freePort() {
@@ -123,6 +134,60 @@ test("replaces all workers at SIGHUP and moves their clients, and ends at once a
   child.kill("SIGTERM");
   assert.ok([0, 143].includes(await ended()));
 });
+
+for (const signal of ["SIGHUP", "SIGTERM", "SIGKILL"])
+  test(
+    `goes on when nobody reads its output any more, and ${
+      { SIGHUP: "reloads", SIGTERM: "drains", SIGKILL: "replaces a worker" }[signal]
+    } [ROB-871, ROB-872, ROB-873]`,
+    OURS,
+    async (t) => {
+      const { url, child, ended } = await startCommand(t, 2);
+      const client = await connect(t, url, "/", { transports: ["websocket"], reconnection: true, reconnectionDelay: 10 });
+      const before = await who(client);
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
+      const gone = once(client, "disconnect");
+      if (signal === "SIGTERM") {
+        child.kill(signal);
+        await gone;
+        return assert.equal(await ended(), 0);
+      }
+      const back = gone.then(() => once(client, "connect"));
+      if (signal === "SIGHUP") child.kill(signal);
+      else process.kill(before, signal);
+      await back;
+      assert.notEqual(await who(client), before);
+      assert.equal(child.exitCode, null);
+      client.close();
+      child.kill("SIGTERM");
+      assert.equal(await ended(), 0);
+    },
+  );
+
+for (const [title, source, text] of [
+  ["a number", "export default 5;", /expected the default export of \S+ to be a Server of roomcast or a function, or none, met 5\n/],
+  ["null", "export default null;", /or none, met null\n/],
+  ["an object", "export default { port: 1 };", /or none, met \{ port: 1 \}\n/],
+])
+  test(`refuses a program that exports ${title} [ROB-874]`, OURS, async (t) => {
+    const { output, ended } = run(t, [command, "start", programFile(t, "mjs", source), "-w", "1"]);
+    assert.equal(await ended(), 1, output());
+    assert.match(output(), text);
+  });
+
+for (const [title, type, source] of [
+  ["an ES module", "mjs", ""],
+  ["CommonJS", "cjs", ""],
+  ["CommonJS with exports for its tests", "cjs", "exports.port = 1;"],
+])
+  test(`takes a program without a default export, and tells so: ${title} [ROB-874]`, OURS, async (t) => {
+    const keepsOn = `${source} setInterval(() => {}, 1_000);`;
+    const { child, until, ended } = run(t, [command, "start", programFile(t, type, keepsOn), "-w", "1"]);
+    await until(/the program gives no server: it listens and ends by itself/);
+    await until(/\): ready after/);
+    child.kill("SIGTERM");
+    assert.equal(await ended(), 0);
+  });
 
 test("takes a program that listens by itself [ROB-874]", OURS, async (t) => {
   const port = await freePort();

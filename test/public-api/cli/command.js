@@ -7,18 +7,22 @@ import { within } from "../../support/wait.js";
 const file = fileURLToPath(new URL("../../../bin/roomcast.js", import.meta.url));
 const PATIENCE_MS = 60_000;
 
-/** @returns `{ child, until(pattern), ended() }`: `until` waits for a match in what it prints, `ended` gives `{ code, stdout, stderr }` */
-export function roomcast(t, args, { env = {}, input } = {}) {
+/**
+ * @param options  of `spawn`
+ * @returns `{ child, until(pattern), ended() }`: `until` waits for a match in what it prints, `ended` gives `{ code, stdout, stderr }`
+ */
+export function roomcast(t, args, { env = {}, input, options = {} } = {}) {
   const child = spawn(process.execPath, [file, ...args], {
     env: { ...process.env, NODE_OPTIONS: "", NO_COLOR: "1", ...env },
     stdio: ["pipe", "pipe", "pipe"],
+    ...options,
   });
   const closed = once(child, "close");
   t.after(() => child.kill("SIGKILL"));
   const output = { stdout: "", stderr: "" };
   const listeners = new Set();
   for (const name of ["stdout", "stderr"])
-    child[name].setEncoding("utf8").on("data", (text) => {
+    child[name]?.setEncoding("utf8").on("data", (text) => {
       output[name] += text;
       for (const listener of listeners) listener();
     });

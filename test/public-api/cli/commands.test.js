@@ -1,13 +1,15 @@
 /** The command `tap`, and what all commands share. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
 import { test } from "node:test";
 import { WebSocketServer } from "ws";
 import { oursOnly } from "../../support/target.js";
 import { within } from "../../support/wait.js";
 import { roomcast } from "./command.js";
-import { startServer } from "./fixtures.js";
+import { folder, startRaw, startServer } from "./fixtures.js";
 
 const OURS = oursOnly("it has no such command");
 
@@ -72,6 +74,68 @@ test("tap sends all over long-polling before it ends, as much at a time as the s
   assert.equal(await within(all, "the answer"), "last");
   assert.deepEqual(heard, ["a b", 400, 400, 400, 400, 400]);
 });
+
+test("tap connects once, and prints nothing of other namespaces [ROB-968]", OURS, async (t) => {
+  const packets = ['40/chat,{"sid":"c"}', '42/other,["not mine"]', "41/other,", '40{"sid":"d"}', '42/chat,["mine"]'];
+  const url = await startRaw(t, packets, ['42/chat,["early"]']);
+  const { code, stdout, stderr } = await roomcast(t, ["tap", `${url}/chat`, "--json", "--count", "1", "--emit", "hi"]).ended();
+  const lines = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line).data);
+  assert.deepEqual(lines, [["b"], ["hi"], ["mine"]]);
+  assert.match(stderr, /^roomcast: ignored EVENT of the namespace "\/chat"[^\n]*\n$/);
+  assert.equal(code, 0);
+});
+
+test("tap escapes what turns the direction of writing, and ends of lines of Unicode [ROB-968]", OURS, async (t) => {
+  const { io, url } = await startServer(t);
+  const text = "\u202e\u2028\u2029\u2066\u2069\u200e\u200f\u061c";
+  io.on("connection", (socket) => socket.emit("news", text, { [text]: text }));
+  for (const json of [[], ["--json"]]) {
+    const { stdout } = await roomcast(t, ["tap", url, "--count", "1", ...json]).ended();
+    assert.match(stdout, /\\u202e\\u2028\\u2029\\u2066\\u2069\\u200e\\u200f\\u061c/);
+    assert.doesNotMatch(stdout, /[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/);
+  }
+});
+
+test("all output arrives before a command ends, also at a slow reader [ROB-966]", OURS, async (t) => {
+  const length = 8_000_000;
+  const url = await startRaw(t, [`42["long","${"x".repeat(length)}"]`]);
+  const { child, ended } = roomcast(t, ["tap", url, "--count", "1", "--json"]);
+  child.stdout.pause();
+  await within(once(child.stdout, "readable"), "the begin of the output");
+  child.stdout.resume();
+  const { code, stdout } = await ended();
+  assert.equal(JSON.parse(stdout.trim().split("\n")[1]).data[1].length, length);
+  assert.equal(code, 0);
+});
+
+const FULL = "/dev/full";
+test(
+  "output that cannot be written is one line and exit code 1 [ROB-966]",
+  existsSync(FULL) ? OURS : { skip: "there is no /dev/full" },
+  async (t) => {
+    const { io, url } = await startServer(t);
+    io.on("connection", (socket) => socket.emit("news"));
+    const target = openSync(FULL, "w");
+    t.after(() => closeSync(target));
+    const directory = folder(t);
+    const all = [
+      ["tap", url, "--count", "1"],
+      ["load", url, "--clients", "1", "--ramp", "0", "--duration", "0.2"],
+      ["doctor", url, "--wait", "0"],
+      ["serve", directory, "--port", "0"],
+      ["start", "--help"],
+      ["--version"],
+    ];
+    for (const args of all) {
+      const { code, stderr } = await roomcast(t, args, { options: { stdio: ["pipe", target, "pipe"] } }).ended();
+      assert.match(stderr, /^roomcast: the output cannot be written: ENOSPC[^\n]*\n$/, args.join(" "));
+      assert.equal(code, 1, args.join(" "));
+    }
+  },
+);
 
 test("tap ends quietly when nobody reads its output any more [ROB-968]", OURS, async (t) => {
   const { io, url } = await startServer(t);
@@ -147,6 +211,8 @@ test("every command explains itself, and refuses wrong arguments with 2 [ROB-966
     [["load", "http://x/%zz"], /load: expected a namespace/],
     [["doctor", "http://x/%zz"], /doctor: expected a namespace/],
     [["load", "x", "--report", "/missing/x.md"], /--report: expected a folder that can be written to, met "\/missing"/],
+    [["load", "x", "--report", ""], /--report: expected a file, met ""/],
+    [["load", "x", "--report", tmpdir()], /--report: expected a file, met the folder "/],
     [["load", "x", "--first", "?ask"], /--first: expected an event without \? or !/],
     [["tap", "x", "--transport", "pigeon"], /--transport: expected websocket or polling, met "pigeon"/],
     [["load", "x", "--clients", "1.5"], /--clients: expected a whole number, met "1.5"/],

@@ -25,8 +25,9 @@ const SLOW_PING = { pingInterval: 8_000, pingTimeout: 2_000 };
 const notFound = (_request, response) => response.writeHead(404).end("not found");
 
 /** Starts a server. @returns its port */
-async function serve(t, options = {}, httpServer = createServer(notFound)) {
+async function serve(t, options = {}, httpServer = createServer(notFound), prepare = () => {}) {
   const io = new Server(httpServer, options);
+  prepare(io);
   httpServer.listen(0, "127.0.0.1");
   await once(httpServer, "listening");
   t.after(() => io.close());
@@ -250,6 +251,22 @@ const faults = [
     },
     /logs of the server/,
   ],
+  [
+    "plaintext",
+    "the address is one of HTTPS, and the server has HTTP",
+    async (t) => [`https://127.0.0.1:${await serve(t)}`, []],
+    /io\("http:\/\/127\.0\.0\.1:\d+"\)/,
+  ],
+  [
+    "namespace-silent",
+    "a middleware never calls next()",
+    async (t) => {
+      const httpServer = createServer(notFound);
+      const port = await serve(t, {}, httpServer, (io) => io.of("/room").use(() => {}));
+      return [`http://127.0.0.1:${port}/room`, ["--wait", "0", "--timeout", "2"]];
+    },
+    /call next\(\) in every branch of io\.of\("\/room"\)\.use/,
+  ],
   ["unreachable", "nothing listens", () => ["http://127.0.0.1:1", []], /reachable/],
   [
     "protocol",
@@ -287,6 +304,52 @@ test("the doctor watches WebSockets of a server without long-polling, and says w
   assert.equal(facts.transports, "websocket");
   assert.match(facts.skipped, /sticky sessions/);
   assert.equal(code, 0);
+});
+
+test("the doctor reads little of an endless answer to the upgrade, and names its status [ROB-967]", OURS, async (t) => {
+  const httpServer = createServer(notFound);
+  let sent = 0;
+  const port = await serve(t, {}, httpServer);
+  httpServer.removeAllListeners("upgrade").on("upgrade", (_request, socket) => {
+    const chunk = Buffer.alloc(1 << 20, "x");
+    const write = () => {
+      while (!socket.destroyed && socket.write(chunk)) sent += chunk.length;
+      sent += chunk.length;
+    };
+    socket.on("error", () => {}).on("drain", write);
+    socket.write("HTTP/1.1 200 OK\r\n\r\n");
+    write();
+  });
+  const { code, findings } = await examine(t, `http://127.0.0.1:${port}`, ["--wait", "0", "--timeout", "8"]);
+  assert.deepEqual(
+    findings.map(({ id }) => id),
+    ["upgrade"],
+  );
+  assert.match(findings[0].found, /^200 to the upgrade request: x{50,}…$/);
+  assert.ok(sent <= 64 << 20, `${sent} bytes were taken`);
+  assert.equal(code, 1);
+});
+
+test("the doctor names the status of an answer to the upgrade that does not end [ROB-967]", OURS, async (t) => {
+  const httpServer = createServer(notFound);
+  const port = await serve(t, {}, httpServer);
+  httpServer.removeAllListeners("upgrade").on("upgrade", (_request, socket) => {
+    socket.on("error", () => {});
+    socket.write("HTTP/1.1 418 Teapot\r\nContent-Length: 100\r\n\r\nshort");
+  });
+  const { findings } = await examine(t, `http://127.0.0.1:${port}`, ["--wait", "0", "--timeout", "1"]);
+  assert.equal(findings[0]?.found, "418 to the upgrade request: short");
+});
+
+test("the doctor finds nothing at a server that practically sends no pings [ROB-967]", OURS, async (t) => {
+  const options = { pingInterval: 2 ** 31 - 1, pingTimeout: 20_000 };
+  const port = await serve(t, options, undefined, (io) => {
+    // What ends the watching: a message to the waiting poll, and a refusal on the WebSocket.
+    io.engine.on("connection", (session) => session.transport.name === "polling" && setTimeout(() => session.send("x"), 1_000).unref());
+    io.use((socket, next) => next(socket.conn.transport.name === "websocket" ? new Error("no") : undefined));
+  });
+  const { code, findings } = await examine(t, `http://127.0.0.1:${port}`);
+  assert.deepEqual([code, findings], [0, []]);
 });
 
 test("the doctor says for people what it found, and why [ROB-967]", OURS, async (t) => {

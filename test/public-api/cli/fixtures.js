@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { WebSocketServer } from "ws";
 import { requireFromTarget } from "../../support/packages.js";
 import { isReference } from "../../support/target.js";
 
@@ -17,6 +18,29 @@ export async function startServer(t, options) {
   await once(httpServer, "listening");
   t.after(() => io.close());
   return { io, url: `http://127.0.0.1:${httpServer.address().port}` };
+}
+
+const HANDSHAKE = { sid: "a", upgrades: [], pingInterval: 25_000, pingTimeout: 20_000 };
+
+/** A server that lets clients of any namespace join, and then sends packets of its own making. @returns its URL */
+export async function startRaw(t, packets, before = []) {
+  const httpServer = createServer();
+  const server = new WebSocketServer({ server: httpServer });
+  server.on("connection", (socket) => {
+    socket.send(`0${JSON.stringify(HANDSHAKE)}`);
+    socket.on("message", (data) => {
+      const [, namespace] = /^40(\/[^,]+,)?/.exec(data.toString()) ?? [];
+      if (data.toString().startsWith("40"))
+        for (const each of [...before, `40${namespace ?? ""}{"sid":"b"}`, ...packets]) socket.send(each);
+    });
+  });
+  httpServer.listen(0, "127.0.0.1");
+  await once(httpServer, "listening");
+  t.after(() => {
+    for (const socket of server.clients) socket.terminate();
+    httpServer.close();
+  });
+  return `http://127.0.0.1:${httpServer.address().port}`;
 }
 
 /** A folder with a page, a hidden file, and links that lead out and to the hidden file. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { oursOnly } from "../../support/target.js";
 import { roomcast } from "./command.js";
-import { folder, startServer } from "./fixtures.js";
+import { folder, startRaw, startServer } from "./fixtures.js";
 
 const OURS = oursOnly("it has no such command");
 /** Longer than a test may take: a run that waits for it fails. */
@@ -197,4 +197,20 @@ test("load rejects what a script asks of a client that is gone, and names what i
     "script: Error: disconnected: io server disconnect": 1,
     "script: Error: of a listener": 1,
   });
+});
+
+test("load ends at once when no client could connect, and says so [ROB-969]", OURS, async (t) => {
+  const { io, url } = await startServer(t);
+  io.use((_socket, next) => next(new Error("full")));
+  const args = ["load", url, "--clients", "2", "--ramp", "0", "--duration", "600", "--ask", "ask"]; // longer than the test may take
+  const { code, stdout } = await roomcast(t, args).ended();
+  assert.equal(code, 1);
+  assert.match(stdout, /\n0 of 2 clients connected over websocket\. So nothing was measured\.\n/);
+});
+
+test("load counts a client once, and nothing that is not its own [ROB-969]", OURS, async (t) => {
+  const early = ['42/room,["early"]', '40{"sid":"x"}'];
+  const url = await startRaw(t, ['40/room,{"sid":"c"}', "40", "41", '44/room,{"message":"no"}', '42/other,["x"]', '42["x"]'], early);
+  const { code, connected, received, errors } = await load(t, `${url}/room`, ["--clients", "3", "--ramp", "0", "--duration", "0.5"]);
+  assert.deepEqual([code, connected, received, errors], [0, 3, 0, {}]);
 });

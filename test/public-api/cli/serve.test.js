@@ -1,10 +1,11 @@
 /** The command `serve`. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, readdirSync, readlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { WebSocket } from "ws";
 import { connect } from "../../support/client.js";
 import { oursOnly } from "../../support/target.js";
 import { pass, within } from "../../support/wait.js";
@@ -13,13 +14,14 @@ import { folder, startServer } from "./fixtures.js";
 
 const OURS = oursOnly("it has no such command");
 
-/** A request with exactly this path. */
+/** A request with exactly this path. @returns `{ status, type, body }`, and `location` where there is one */
 async function get(url, path, method = "GET", headers = {}) {
   const outgoing = request(new URL(url), { path, method, headers });
   outgoing.end();
   const [response] = await once(outgoing, "response");
   const body = (await response.setEncoding("utf8").toArray()).join("");
-  return { status: response.statusCode, type: response.headers["content-type"], body };
+  const { "content-type": type, location } = response.headers;
+  return { status: response.statusCode, type, body, ...(location === undefined ? {} : { location }) };
 }
 
 test("serve gives the files of its folder, and nothing else [ROB-965]", OURS, async (t) => {
@@ -38,6 +40,7 @@ test("serve gives the files of its folder, and nothing else [ROB-965]", OURS, as
     "/env.txt",
     "/.env",
     "/sub",
+    "/sub/",
     "/missing",
     "/%00",
     "/%zz",
@@ -46,6 +49,66 @@ test("serve gives the files of its folder, and nothing else [ROB-965]", OURS, as
   assert.match((await get(url, "/socket.io/socket.io.js")).body, /^\/\*!/);
   command.child.kill("SIGTERM");
   assert.equal((await command.ended()).code, 0);
+});
+
+test("serve leads to the slash behind a folder, with the query, and to no other host [ROB-965]", OURS, async (t) => {
+  const directory = folder(t);
+  writeFileSync(join(directory, "sub/index.html"), "sub");
+  const command = roomcast(t, ["serve", directory, "--port", "0"]);
+  const [, url] = await command.until(/on (http:\/\/127\.0\.0\.1:\d+)/);
+  const places = { "/sub": "/sub/", "/sub?a=/b&c": "/sub/?a=/b&c", "//sub": "/sub/", "///sub?x": "/sub/?x", "/%2fsub": "/sub/" };
+  for (const [path, location] of Object.entries(places)) {
+    const { status, location: met } = await get(url, path);
+    assert.deepEqual([status, met], [301, location], path);
+  }
+  assert.equal((await get(url, "/sub/")).body, "sub");
+  assert.equal((await get(url, "//evil.example/..")).status, 404);
+});
+
+test("serve refuses a file that may not be read [ROB-965]", OURS, async (t) => {
+  const directory = folder(t);
+  chmodSync(dirname(directory), 0o755);
+  writeFileSync(join(directory, "closed.txt"), "closed");
+  chmodSync(join(directory, "closed.txt"), 0);
+  const asNobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}; // root may read it
+  const command = roomcast(t, ["serve", directory, "--port", "0"], { options: asNobody });
+  const [, url] = await command.until(/on (http:\/\/127\.0\.0\.1:\d+)/);
+  for (const method of ["GET", "HEAD"]) assert.equal((await get(url, "/closed.txt", method)).status, 403);
+  assert.equal((await get(url, "/")).status, 200);
+});
+
+test("serve refuses requests for hosts of others while it listens for its machine alone [ROB-965]", OURS, async (t) => {
+  const command = roomcast(t, ["serve", folder(t), "--cors", "*", "--port", "0"]);
+  const [, url] = await command.until(/on (http:\/\/127\.0\.0\.1:\d+)/);
+  const { port } = new URL(url);
+  const open = (host) => {
+    const socket = new WebSocket(`${url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`, {
+      headers: { host, origin: `http://${host}` },
+    });
+    const opened = once(socket, "open").then(() => 101);
+    const refused = once(socket, "unexpected-response").then(([, response]) => response.statusCode);
+    socket.on("error", () => {});
+    return Promise.race([opened, refused]).finally(() => socket.terminate());
+  };
+  const paths = ["/", "/socket.io/?EIO=4&transport=polling", "/socket.io/socket.io.js"];
+  for (const host of ["localhost", "127.0.0.1", "app.localhost", "[::1]"]) {
+    for (const path of paths) assert.equal((await get(url, path, "GET", { host: `${host}:${port}` })).status, 200, host + path);
+    assert.equal(await open(`${host}:${port}`), 101, host);
+  }
+  for (const host of ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "192.168.0.1"]) {
+    for (const path of paths) {
+      const { status, body } = await get(url, path, "GET", { host: `${host}:${port}` });
+      assert.equal(status, 403, host + path);
+      assert.match(body, /answers requests for localhost.*--host/);
+    }
+    assert.equal(await open(`${host}:${port}`), 403, host);
+  }
+});
+
+test("serve answers requests for any host with --host for other machines [ROB-965]", OURS, async (t) => {
+  const command = roomcast(t, ["serve", folder(t), "--host", "0.0.0.0", "--port", "0"]);
+  const [, url] = await command.until(/on (http:\/\/localhost:\d+)/);
+  assert.equal((await get(url.replace("localhost", "127.0.0.1"), "/", "GET", { host: "box.example" })).status, 200);
 });
 
 test("serve closes the file of a client that leaves in the middle [ROB-965]", OURS, async (t) => {
