@@ -23,7 +23,7 @@ export interface RedisClient {
   readonly isReady: boolean;
   /** Whether the connections that it subscribes with are there, as far as the driver tells. */
   readonly canHear: boolean;
-  /** Whether no node of Redis that it knows is away. If false, `replace` is there. */
+  /** Whether no node of Redis that it knows is away, and the driver is not stuck. If false, `replace` is there. */
   readonly isWhole: boolean;
   /** Whether it talks to a Redis Cluster, where no node knows all subscribers. */
   readonly isCluster: boolean;

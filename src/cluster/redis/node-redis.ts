@@ -36,6 +36,9 @@ export interface NodeRedis extends NodeRedisCommands {
   disconnect(): Promise<unknown>;
 }
 
+/** Above the longest pause between two attempts of the driver, 2 seconds. */
+const STUCK_MS = 5_000;
+
 const METHODS = {
   channel: { subscribe: "subscribe", unsubscribe: "unsubscribe" },
   pattern: { subscribe: "pSubscribe", unsubscribe: "pUnsubscribe" },
@@ -50,6 +53,8 @@ export class NodeRedisClient implements RedisClient {
   /** One listener per pattern: this driver doesn't tell which pattern has matched. */
   private readonly patternListeners = new Map<string, Listener>();
   private readonly isOwn: boolean;
+  /** When `isWhole` first saw it unconnected; null while it is connected, or was closed. */
+  private awaySince: number | null = null;
   /** Until `duplicate` has connected it. */
   protected opening: Promise<unknown> | null = null;
 
@@ -57,9 +62,12 @@ export class NodeRedisClient implements RedisClient {
   constructor(client: NodeRedis, isOwn = false) {
     this.client = client;
     this.isOwn = isOwn;
-    // redis 4 stays unconnected for good when Redis has cut it off in the middle of a message.
+    // redis 4 stays unconnected for good when Redis has cut it off in the middle of a message, redis 5 rarely.
     const isFour = client.destroy === undefined;
-    this.replace = isFour ? (ms) => this.connectAnother(ms) : null;
+    this.replace = async (ms) => {
+      if (!isFour && this.isWhole) throw new Error("the driver connects again");
+      return this.connectAnother(ms);
+    };
   }
 
   get isDuplex(): boolean {
@@ -74,8 +82,11 @@ export class NodeRedisClient implements RedisClient {
     return this.isReady;
   }
 
+  /** False when the driver has not connected again for so long that it may never do. */
   get isWhole(): boolean {
-    return true;
+    if (this.isReady || !this.client.isOpen) this.awaySince = null;
+    else this.awaySince ??= performance.now();
+    return this.awaySince === null || performance.now() - this.awaySince < STUCK_MS;
   }
 
   publish(kind: Kind, channel: string, payload: string | Buffer): Promise<number> {

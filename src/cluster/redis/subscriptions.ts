@@ -2,7 +2,7 @@
 import createDebug from "debug";
 import { throwLater } from "../../support/ask";
 import { ignore } from "../../support/ignore";
-import { quoted } from "../../support/log-text";
+import { quoted, textOf } from "../../support/log-text";
 import { runInRoot } from "../../support/tick";
 import { within } from "../../support/within";
 import type { Kind, RedisClient } from "./client";
@@ -43,7 +43,7 @@ export class Subscriptions {
   private readonly busy = new Set<string>();
   /** Names that were wanted while the client could not hear, or that failed, until they are held. */
   private readonly overdue = new Set<string>();
-  /** Names of a command that failed: each is tried alone, since Redis refuses a whole command for one name that is not allowed. */
+  /** Names of a command that was refused: each is tried alone, since Redis refuses a whole command for one name that is not allowed. */
   private readonly refused = new Set<string>();
   /** Called when none is overdue any more. */
   private readonly waiting: (() => void)[] = [];
@@ -225,10 +225,11 @@ export class Subscriptions {
       this.failure = error;
       if (debug.enabled) debug("redis: %d names were not subscribed to: %s", names.length, quoted(error));
       for (const name of names) if (this.byName.has(name)) this.changed.add(name);
+      const isRefused = /\bNOPERM\b/.test(textOf(error));
       for (const name of missing) {
         if (!this.byName.has(name)) continue;
         this.overdue.add(name);
-        this.refused.add(name);
+        if (isRefused) this.refused.add(name);
       }
       this.retryLater();
       if (!this.isWhole) for (const tell of this.onRefused) tell(error);

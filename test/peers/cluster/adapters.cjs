@@ -50,7 +50,8 @@ async function clientOf(driver, url, closeLater) {
   const client = require(driver).createClient({ url });
   noticing(client); // the server ends before its clients do
   await client.connect();
-  closeLater(() => client.isOpen && (client.close ?? client.quit).call(client)); // after what the adapter still has to say
+  // After what the adapter still has to say; one that is not connected would wait for it.
+  closeLater(() => client.isOpen && (client.isReady ? (client.close ?? client.quit) : (client.destroy ?? client.disconnect)).call(client));
   return client;
 }
 

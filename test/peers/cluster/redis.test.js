@@ -429,6 +429,31 @@ test("hears again after its connections were cut, and after Redis was away [RED-
   }
 });
 
+test("goes on with clients of its own when the driver does not connect again [ROB-833]", { timeout: 60_000 }, async (t) => {
+  const { createClient } = require("redis");
+  const clients = [1, 2].map(() => createClient({ url: connection, socket: { reconnectStrategy: () => 15_000 } }));
+  for (const client of clients) await client.on("error", () => {}).connect();
+  t.after(() => clients.forEach((client) => client.destroy())); // after the servers
+  const options = { key: "stuck", heartbeatInterval: 200 };
+  const stuck = await startServer(t, { adapter: ours.createAdapter(...clients, options) });
+  const closers = [];
+  const others = await Promise.all([1, 2].map(() => redisClient(connection, (close) => closers.push(close))));
+  t.after(() => Promise.all(closers.map((close) => close())));
+  const other = await startServer(t, { adapter: ours.createAdapter(...others, options) });
+  const { adapter } = stuck.io.of("/");
+  await Promise.all([discovered(adapter, 2), discovered(other.io.of("/").adapter, 2)]);
+  const [here, there] = [await connect(t, stuck.url), await connect(t, other.url)];
+  const [degraded, restored] = ["degraded", "restored"].map((event) => once(adapter, event, 30_000));
+  await service.kill();
+  await degraded;
+  await service.start();
+  await restored;
+  const heard = Promise.all([once(here, "from there"), once(there, "from here")]);
+  other.io.emit("from there");
+  stuck.io.emit("from here");
+  await heard;
+});
+
 const rooms = {
   classic: { create: ours.createAdapter, names: "CHANNELS" },
   sharded: { create: ours.createShardedAdapter, names: "SHARDCHANNELS" },
