@@ -84,7 +84,7 @@ export class NodeRedisClient implements RedisClient {
 
   /** False when the driver has not connected again for so long that it may never do. */
   get isWhole(): boolean {
-    if (this.isReady || !this.client.isOpen) this.awaySince = null;
+    if (this.isReady || !this.client.isOpen || !this.canDuplicate) this.awaySince = null;
     else this.awaySince ??= performance.now();
     return this.awaySince === null || performance.now() - this.awaySince < STUCK_MS;
   }
