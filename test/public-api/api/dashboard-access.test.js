@@ -47,8 +47,12 @@ test("a request in HTTP/1.0, as of a proxy that adds no header, is none of this 
 
 test("a request with so many headers that Node.js may have dropped that of a proxy is none of this machine [ROB-971]", OURS, async (t) => {
   const { port } = await start(t);
-  const fillers = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`a${index}`, "1"]));
-  assert.equal((await ask(port, "/", { headers: { host: "localhost", ...fillers, "x-forwarded-for": "10.0.0.1" } })).status, 403);
+  const fillers = (count) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`a${index}`, "1"]));
+  const statusOf = async (headers) => (await ask(port, "/", { headers: { host: "localhost", ...headers } })).status;
+  assert.equal(await statusOf(fillers(50)), 200);
+  assert.equal(await statusOf(fillers(200)), 403);
+  const status = await statusOf({ ...fillers(1000), ...FORWARDED });
+  assert.ok([403, 431].includes(status), `${status}; newer versions of Node.js refuse so many`);
 });
 
 test("with a password asks for a login, this machine only without loopback: true [ROB-971, ROB-972]", OURS, async (t) => {
