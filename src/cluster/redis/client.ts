@@ -39,7 +39,7 @@ export interface RedisClient {
   unsubscribe(kind: Kind, names: readonly string[]): Promise<unknown>;
   /** @returns a function that ends it */
   watch(listener: ClientListener): () => void;
-  /** Connects another client with the same options, within `ms`; null where the driver never needs one to work again. */
+  /** Connects another client with the same options, within `ms`; null while the driver can be expected to work again by itself. */
   readonly replace: ((ms: number) => Promise<RedisClient>) | null;
   /** Sends any command. @param key  the key that it is about */
   command(key: string, args: readonly string[]): Promise<unknown>;

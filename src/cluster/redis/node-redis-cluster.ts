@@ -43,11 +43,6 @@ export class NodeRedisClusterClient extends NodeRedisClient {
   /** Where channels are published: at one node, so that the order is kept. */
   private publishesAt: NodeCommands | null = null;
 
-  constructor(client: NodeRedisCluster, isOwn = false) {
-    super(client, isOwn);
-    this.replace = (ms) => this.connectAnother(ms);
-  }
-
   override get isDuplex(): boolean {
     return true;
   }
@@ -59,6 +54,10 @@ export class NodeRedisClusterClient extends NodeRedisClient {
   override get canHear(): boolean {
     const { isOpen, masters, pubSubNode } = this.client;
     return isOpen && !isAway(pubSubNode) && !masters.some(({ pubSub, pubSubClient }) => isAway(pubSub ?? { client: pubSubClient }));
+  }
+
+  override get replace(): RedisClient["replace"] {
+    return (ms) => this.connectAnother(ms);
   }
 
   override get isWhole(): boolean {

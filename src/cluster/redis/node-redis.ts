@@ -47,7 +47,6 @@ const METHODS = {
 
 export class NodeRedisClient implements RedisClient {
   readonly isCluster: boolean = false;
-  replace: RedisClient["replace"];
   protected readonly client: NodeRedis;
   private onMessage: OnMessage | null = null;
   /** One listener per pattern: this driver doesn't tell which pattern has matched. */
@@ -62,12 +61,6 @@ export class NodeRedisClient implements RedisClient {
   constructor(client: NodeRedis, isOwn = false) {
     this.client = client;
     this.isOwn = isOwn;
-    // redis 4 stays unconnected for good when Redis has cut it off in the middle of a message, redis 5 rarely.
-    const isFour = client.destroy === undefined;
-    this.replace = async (ms) => {
-      if (!isFour && this.isWhole) throw new Error("the driver connects again");
-      return this.connectAnother(ms);
-    };
   }
 
   get isDuplex(): boolean {
@@ -80,6 +73,12 @@ export class NodeRedisClient implements RedisClient {
 
   get canHear(): boolean {
     return this.isReady;
+  }
+
+  /** redis 4 stays unconnected for good when Redis has cut it off in the middle of a message, redis 5 rarely. */
+  get replace(): RedisClient["replace"] {
+    const isFour = this.client.destroy === undefined;
+    return isFour || !this.isWhole ? (ms) => this.connectAnother(ms) : null;
   }
 
   /** False when the driver has not connected again for so long that it may never do. */
