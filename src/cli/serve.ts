@@ -1,13 +1,13 @@
 // `roomcast serve`: a static folder and a relay server, for trying.
 import { constants, createReadStream, realpathSync, statSync, type Stats } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
-import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, relative, sep } from "node:path";
-import { pipeline, type Duplex } from "node:stream";
+import { pipeline } from "node:stream";
+import { standInFront } from "../engine/hosts/node/http";
 import { Server } from "../server/server";
 import type { Socket } from "../server/socket/socket";
-import { ignore } from "../support/ignore";
 import { isLoopback, isLoopbackHost } from "../support/loopback";
 import {
   coloured,
@@ -92,13 +92,21 @@ async function run(args: string[]): Promise<ExitCode> {
     else print(`${coloured(event.padEnd(10), "dim")} ${printable(Object.values(details).map(String).join(" "))}`);
   };
 
+  let isLocal = false;
+  /** Against pages of names that resolve to this machine (DNS rebinding). */
+  const isForThisHost = ({ headers }: IncomingMessage): boolean => !isLocal || isLoopbackHost(headers.host);
   const httpServer = createServer((request, response) => void answer(directory, request, response));
   const io = new Server(httpServer, {
     ...(values.cors.length === 0 ? {} : { cors: { origin: values.cors.includes("*") ? "*" : values.cors } }),
-    allowRequest: (request, decide) => decide(null, isAllowed(request, values.cors)),
+    allowRequest: (request, decide) => decide(null, isForThisHost(request) && isAllowed(request, values.cors)),
   });
   io.of(/^\/.*$/).on("connection", (socket) => relay(socket, log));
   io.on("connection", (socket) => relay(socket, log));
+  standInFront(httpServer, (request, response) => {
+    const isRefused = !isForThisHost(request);
+    if (isRefused) refuse(response, 403, OTHER_HOST);
+    return isRefused;
+  });
   try {
     await new Promise<void>((resolve, reject) => httpServer.once("error", reject).listen(port, values.host, resolve));
   } catch (error) {
@@ -106,7 +114,7 @@ async function run(args: string[]): Promise<ExitCode> {
     return 1;
   }
   const { address, port: taken } = httpServer.address() as AddressInfo;
-  if (isLoopback(address)) refuseOtherHosts(httpServer);
+  isLocal = isLoopback(address);
   const host = address.includes(":") ? `[${address}]` : address;
   const url = `http://${/^(0\.0\.0\.0|\[::\])$/.test(host) ? "localhost" : host}:${taken}`;
   if (values.json) printJson({ event: "listening", url, directory });
@@ -121,22 +129,6 @@ function isAllowed({ headers }: IncomingMessage, origins: readonly string[]): bo
   const { origin, host } = headers;
   if (origin === undefined || origins.includes("*") || origins.includes(origin)) return true;
   return URL.canParse(origin) && new URL(origin).host === host;
-}
-
-/** In front of all listeners that the server has now, for files and for the relay: pages of names that resolve to this machine (DNS rebinding). */
-function refuseOtherHosts(httpServer: HttpServer): void {
-  const guard = <T>(event: "request" | "upgrade", refuseIt: (target: T) => void): void => {
-    const behind = httpServer.listeners(event) as ((request: IncomingMessage, target: T, head: unknown) => void)[];
-    httpServer.removeAllListeners(event).on(event, (request: IncomingMessage, target: unknown, head: unknown) => {
-      if (!isLoopbackHost(request.headers.host)) return refuseIt(target as T);
-      for (const listener of behind) listener.call(httpServer, request, target as T, head);
-    });
-  };
-  guard<ServerResponse>("request", (response) => refuse(response, 403, OTHER_HOST));
-  guard<Duplex>("upgrade", (socket) => {
-    const headers = `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(OTHER_HOST)}\r\nConnection: close`;
-    socket.on("error", ignore).end(`HTTP/1.1 403 Forbidden\r\n${headers}\r\n\r\n${OTHER_HOST}`);
-  });
 }
 
 function relay(socket: Socket, log: (event: string, details: Record<string, unknown>) => void): void {

@@ -101,7 +101,7 @@ test("serve refuses requests for hosts of others while it listens for its machin
       assert.equal(status, 403, host + path);
       assert.match(body, /answers requests for localhost.*--host/);
     }
-    assert.equal(await open(`${host}:${port}`), 403, host);
+    assert.equal(await open(`${host}:${port}`), 400, host); // how the engine refuses a WebSocket
   }
 });
 
