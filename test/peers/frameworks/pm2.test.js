@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -11,20 +10,13 @@ import { promisify } from "node:util";
 import { io as connect } from "socket.io-client";
 import { within } from "../../support/wait.js";
 import { makeFolder } from "./support/guide.js";
+import { freePort } from "../../support/free-port.js";
 
 const pm2 = fileURLToPath(new URL("node_modules/pm2/bin/pm2", import.meta.url));
 const guide = await readFile(new URL("../../../docs/guides/deploying.md", import.meta.url), "utf8");
 const sectionOf = (heading) => guide.split(`\n## ${heading}\n`)[1].split("\n## ")[0];
 const blocksOf = (heading) => [...sectionOf(heading).matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code);
 const CLIENTS = 12;
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 test(
   "PM2 runs several instances without sticky sessions, and reloads them; every client comes back [ROB-989]",

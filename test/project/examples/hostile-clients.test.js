@@ -1,7 +1,6 @@
 /** Every example whose server starts without a service, and clients that send it anything under every event name that it listens to. */
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { once as onceEvent } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +10,7 @@ import { oursOnly } from "../../support/target.js";
 import { within } from "../../support/wait.js";
 import { startExample } from "./example-process.js";
 import { root } from "./readme-program.js";
+import { freePort } from "../../support/free-port.js";
 
 const ours = oursOnly("the examples are about roomcast");
 
@@ -133,12 +133,4 @@ function withPrometheus(folder) {
   mkdirSync(join(folder, "prom-client"));
   writeFileSync(join(folder, "prom-client/index.js"), prometheus);
   return { NODE_PATH: folder };
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await onceEvent(server, "listening");
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once as onceEvent } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -12,6 +11,7 @@ import { connect, once } from "../../support/client.js";
 import { requireFromTarget } from "../../support/packages.js";
 import { isReference, oursOnly } from "../../support/target.js";
 import { within } from "../../support/wait.js";
+import { freePort } from "../../support/free-port.js";
 
 const OURS = oursOnly("it has no such command");
 const { start } = isReference ? {} : requireFromTarget("roomcast/cluster");
@@ -57,14 +57,6 @@ function programFile(t, type, source) {
   const file = join(directory, `program.${type}`);
   writeFileSync(file, source);
   return file;
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await onceEvent(server, "listening");
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function startCommand(t, workers, env = {}) {
