@@ -113,7 +113,7 @@ export class NodeRedisClusterClient extends NodeRedisClient {
   }
 
   protected override another(client: NodeRedis): NodeRedisClient {
-    return new NodeRedisClusterClient(client as NodeRedisCluster, true);
+    return new NodeRedisClusterClient(client, true);
   }
 }
 
