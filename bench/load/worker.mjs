@@ -183,10 +183,10 @@ const commands = {
    * Events at a constant rate, independent of the answers; the latency counts from the time when the event was due. `lags` are the
    * delays with which the generator sent them, which are not the server's.
    */
-  async paced({ perSecond, durationMs, warmUpMs = 0 }) {
+  async paced({ event = "echo", perSecond, durationMs, warmUpMs = 0 }) {
     const latencies = new Histogram();
     const lags = new Histogram();
-    const frame = textFrame('420["echo","hello world"]');
+    const frame = textFrame(`420["${event}","hello world"]`);
     const total = Math.max(1, Math.round((perSecond * durationMs) / 1000));
     const start = now() + 5;
     let answered = 0;

@@ -9,6 +9,9 @@ import { ready } from "../lib/serve.mjs";
 import { memoryClients } from "./memory-clients.mjs";
 import { config, control, KEEP_ALIVE_MS, MAX_PAYLOAD, PING_INTERVAL, tally } from "./common.mjs";
 
+/** An answer that waits for something else, as for a database. */
+const QUERY_MS = 10;
+
 const require = createRequire(import.meta.url);
 const { Server } = require(config.module);
 const Node = config.isNode ? clusterNode(require(config.adapters).ClusterAdapter) : undefined;
@@ -61,6 +64,7 @@ io.on("connection", (socket) => {
   tally.connected++;
   socket.on("disconnect", () => tally.connected--);
   socket.on("echo", (value, answer) => answer(value));
+  socket.on("query", (value, answer) => setTimeout(answer, QUERY_MS, value));
   socket.on("ingest", () => tally.ingested++);
   socket.on("burst", (count, payload) => {
     for (let i = 0; i < count; i++) socket.emit("item", payload);
