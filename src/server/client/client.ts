@@ -70,6 +70,7 @@ export class Client<
   private socketsById: Map<SocketId, AnySocket> | null;
   /** Pending joins by name of the namespace; null if there are none. @internal */ _joins: Map<string, NamespaceJoin> | null;
   /** @internal */ _joinDeadline: Deadline<any> | null;
+  /** Events that want an answer are not passed on any more (ROB-995). @internal */ _isEnding: boolean;
   private isClosed: boolean;
 
   /** Called by the server. */
@@ -88,6 +89,7 @@ export class Client<
     this.socketsById = null;
     this._joins = null;
     this._joinDeadline = new Deadline(onJoinDeadline, this as AnyClient);
+    this._isEnding = false;
     this.isClosed = false;
     this._joinDeadline.start(server._connectTimeout);
     if (this._directDecoder === null) void this.decoder;
@@ -107,11 +109,7 @@ export class Client<
 
   /** Sockets by id. @internal */
   get sockets(): Map<SocketId, AnySocket> {
-    if (this.socketsById === null) {
-      this.socketsById = new Map();
-      for (const socket of this._allSockets()) this.socketsById.set(socket.id, socket);
-    }
-    return this.socketsById;
+    return (this.socketsById ??= new Map(this._allSockets().map((socket) => [socket.id, socket])));
   }
 
   /** Sockets by name of their namespace. @internal */

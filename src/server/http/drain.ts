@@ -6,6 +6,7 @@ import type { CloseStatus } from "../../engine/transport";
 import { UsageError } from "../../errors";
 import { Deadline } from "../../support/deadline";
 import { forEachInTurn } from "../../support/each-in-turn";
+import { ignore } from "../../support/ignore";
 import { quoted } from "../../support/log-text";
 import { PacketType } from "../../protocol/packet";
 import { Client } from "../client/client";
@@ -19,7 +20,7 @@ type AnyClient = Client<any, any, any, any>;
 export interface DrainOptions {
   /**
    * Milliseconds that moving the clients takes at most; then those that are left are closed at once. Default 8000: with the close that
-   * follows less than the 10 seconds that Docker waits.
+   * follows less than the 10 seconds that Docker waits. In its last quarter, events with an acknowledgement are not passed on to listeners.
    * @example
    * timeoutMs: 25_000
    */
@@ -55,6 +56,8 @@ export interface DrainResult {
 
 /** Service Restart: official clients reconnect after it. */
 const RESTART: CloseStatus = { code: 1012, reason: "server is restarting" };
+/** The share of `timeoutMs` in which all clients are to be moved. In the rest, those that are left get what they are owed, and begin nothing new. */
+const MOVING_SHARE = 0.75;
 const STEP_MS = 20;
 /** A blocked event loop doesn't become a burst: at most so much of the pace is made up for. */
 const CREDIT_MS = 100;
@@ -104,6 +107,8 @@ interface Movable {
   readonly isGone: boolean;
   /** Whether the client waits for something that its connection has to finish. */
   readonly isBusy: boolean;
+  /** Takes nothing new that the client would be owed an answer for. */
+  endRequests(): void;
   move(settings: ResolvedDrainOptions, remainingMs: number): void;
 }
 
@@ -114,8 +119,9 @@ interface Movable {
  *     chosen --something under way--> waiting
  *     waiting, chosen, closing --time-out, cut short--> cut          waiting, chosen --client has left--> left
  *
- * Until it is closed, a client goes on working. The pace is kept here: official clients ignore `Retry-After`, and their later attempts come
- * about every 5 seconds, all together. A client whose session is at another server is closed by that one, with the rest of the time.
+ * Until it is closed, a client goes on working; in the last quarter of the time, events that want an answer are not passed on any more. The
+ * pace is kept here: official clients ignore `Retry-After`, and their later attempts come about every 5 seconds, all together. A client whose
+ * session is at another server is closed by that one, with the rest of the time.
  */
 export class Drain extends Deadline<null> {
   readonly done: Promise<DrainResult>;
@@ -130,6 +136,7 @@ export class Drain extends Deadline<null> {
   private steppedAt: number;
   /** How many clients may be closed now. */
   private credit: number;
+  private areRequestsOver: boolean;
   private isOver: boolean;
   private resolve!: (result: DrainResult) => void;
 
@@ -144,10 +151,11 @@ export class Drain extends Deadline<null> {
     this.closing = new Set();
     this.settings = settings;
     const count = this.waiting.size;
-    this.perSecond = settings.perSecond ?? Math.max(LEAST_PER_SECOND, (count / (settings.timeoutMs * 0.75)) * 1000);
+    this.perSecond = settings.perSecond ?? Math.max(LEAST_PER_SECOND, (count / (settings.timeoutMs * MOVING_SHARE)) * 1000);
     this.result = { clients: count, moved: 0, left: 0, cut: 0, durationMs: 0 };
     this.startedAt = this.steppedAt = performance.now();
     this.credit = 1;
+    this.areRequestsOver = false;
     this.isOver = false;
     debug("draining %d clients, %d per second", count, this.perSecond);
     this.step();
@@ -173,6 +181,7 @@ export class Drain extends Deadline<null> {
 
   private step(): void {
     try {
+      this.endRequests();
       this.closeChosen();
       this.choose();
     } finally {
@@ -180,6 +189,13 @@ export class Drain extends Deadline<null> {
       if (isEmpty || performance.now() - this.startedAt >= this.settings.timeoutMs) this.cutShort();
       else if (!this.isOver) this.start(STEP_MS);
     }
+  }
+
+  /** A client that always waits for some answer would be owed one at the end, too. */
+  private endRequests(): void {
+    if (this.areRequestsOver || performance.now() - this.startedAt < this.settings.timeoutMs * MOVING_SHARE) return;
+    this.areRequestsOver = true;
+    for (const client of [...this.waiting, ...this.chosen.keys()]) client.endRequests();
   }
 
   private closeChosen(): void {
@@ -252,6 +268,10 @@ class MovableClient implements Movable {
     return this.client._allSockets().some((socket) => socket._unanswered > 0 || (socket._acks !== null && socket._acks.size > 0));
   }
 
+  endRequests(): void {
+    this.client._isEnding = true;
+  }
+
   /** Sends the message, disconnects the sockets, and closes the connection once what is queued was sent. */
   move({ message }: ResolvedDrainOptions): void {
     const { client } = this;
@@ -280,6 +300,9 @@ class MovableWebSocket implements Movable {
   get isGone(): boolean {
     return this.webSocket.isOver;
   }
+
+  /** The other server does, in the time that is left at its turn. */
+  endRequests = ignore;
 
   move({ message }: ResolvedDrainOptions, timeoutMs: number): void {
     this.webSocket.move({ timeoutMs, jitterMs: 0, ...(message !== undefined && { message }) });

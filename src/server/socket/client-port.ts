@@ -31,6 +31,8 @@ export interface WriteOptions {
 export interface ClientPort {
   /** @internal */
   readonly server: { readonly _listenerErrors: ListenerErrors | null };
+  /** Whether events that want an answer are not passed on any more (ROB-995). @internal */
+  readonly _isEnding: boolean;
   /** Writes a packet. With the flag `volatile` it is dropped if the transport is not writable. @internal */
   _packet(packet: SocketPacket, flags: BroadcastFlags | null): void;
   /** Writes the messages of a broadcast. @internal */

@@ -199,9 +199,17 @@ export abstract class EventReceiver<
   /** Receives an event. Programs replace this method to observe all events (MEM-8). @internal */
   onevent(packet: SocketPacket): void {
     let event: any[] = packet.data ?? [];
-    if (packet.id !== undefined && packet.id !== null) event = [...event, this.ack(packet.id)];
+    if (packet.id !== undefined && packet.id !== null) {
+      if (this.client._isEnding) return this.logUnheard(event[0]);
+      event = [...event, this.ack(packet.id)];
+    }
     if (this._anyListeners !== null) this._notifyListeners(event);
     this.dispatch(event as Event);
+  }
+
+  private logUnheard(name: unknown): void {
+    if (debug.enabled)
+      debug("%s: the event %s is dropped: it wants an answer, and the drain is about to end", quoted(this.id), quoted(name));
   }
 
   /** Receives an acknowledgement. Without a pending callback it is ignored (SIO-57). @internal */

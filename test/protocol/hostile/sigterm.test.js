@@ -14,7 +14,7 @@ const PER_SECOND = 20;
 
 const PAUSE_MS = 40;
 
-/** Sends an event, and the next one a while after its answer, until its connection ends. A client that always waits for an answer stays until `timeoutMs`. */
+/** Sends an event, and the next one a while after its answer, until its connection ends. */
 function askWithoutEnd(client, name, acked) {
   let sent = 0;
   const ask = () => {

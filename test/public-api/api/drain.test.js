@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { test } from "node:test";
 import { connect, once, record, waitFor } from "../../support/client.js";
-import { crowd, pair } from "../../support/pairs.js";
+import { crowd, eventually, pair } from "../../support/pairs.js";
 import { adapters } from "../../support/packages.js";
 import { startServer } from "../../support/server.js";
 import { oursOnly, Server } from "../../support/target.js";
@@ -198,6 +198,41 @@ test("at timeoutMs the clients that are left are told and closed, and the HTTP s
   assert.deepEqual(seen.names, ["moving", "disconnect"]);
   assert.equal(seen.events[1][2].context.code, 1012);
 });
+
+for (const transport of ["polling", "websocket"]) {
+  test(`a client over ${transport} that always waits for some answer gets all that it is owed [ROB-995]`, OURS, async (t) => {
+    const { io, socket: server, client: socket } = await pair(t, {}, { client: { transports: [transport] } });
+    const [heard, answered, noted] = [[], [], []];
+    let latest = () => {};
+    server.on("work", (number, answer) => {
+      heard.push(number);
+      latest(); // each waits for the next one, or for a while
+      latest = answer;
+      setTimeout(answer, 100);
+    });
+    server.on("note", (number) => noted.push(number));
+    let sent = 0;
+    const ask = () => {
+      if (!socket.connected) return;
+      const number = ++sent;
+      socket.emit("note", number);
+      socket.emit("work", number, () => {
+        answered.push(number);
+        ask();
+      });
+    };
+    const gone = once(socket, "disconnect", LONG_MS);
+    for (let inFlight = 0; inFlight < 3; inFlight++) ask();
+    await eventually(() => answered.length > 5, "answers", answered);
+    const { moved, cut } = await io.close({ drain: { ...SOON, timeoutMs: 1500 } });
+    assert.deepEqual({ moved, cut }, { moved: 1, cut: 0 });
+    await gone;
+    assert.deepEqual(answered, heard);
+    const unheard = noted.filter((number) => !heard.includes(number));
+    assert.ok(unheard.length > 0, "what wants no answer was passed on until the end");
+    assert.ok(unheard[0] > heard.at(-1), "nothing was dropped before");
+  });
+}
 
 test("close() cuts a drain short, and a second drain gets the result of the first [ROB-731]", OURS, async (t) => {
   const { io, client: socket } = await pair(t);
