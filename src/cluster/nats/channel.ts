@@ -31,8 +31,8 @@ export class NatsChannel implements Channel {
     this.onClose = onClose;
     this.hasRoom = (room) => receiver.hasRoom(room) || this.recovery?.isRestoring === true;
     this.rooms = new RoomSubscriptions(subjects.rooms(receiver.namespace), (subject) => link.subscribe(subject, WHOLE, this.onBytes));
-    this.unsubscribe = link.subscribe(subjects.all(receiver.namespace), WHOLE, this.onBytes);
     this.recovery = log === null ? null : new Recovery(link, log, receiver);
+    this.unsubscribe = link.subscribe(subjects.all(receiver.namespace), WHOLE, this.onBytes, this.recovery?.stored);
     if (log !== null) this.persistSession = async (session, ms) => link.sender.send(...log.encodeSession(receiver.namespace, session, ms));
   }
 

@@ -8,6 +8,7 @@ import { Connection, type NatsConnection } from "./connection";
 import { type JetStreamOptions, NatsLog } from "./log";
 import { Parts } from "./parts";
 import { NatsSender } from "./sender";
+import type { StreamOrder } from "./stream-order";
 import { Subjects } from "./subjects";
 import type { Handler } from "./subscriptions";
 
@@ -78,16 +79,19 @@ export class NatsLink implements Link {
 
   /**
    * Subscribes to whole messages, be they sent in parts or not.
-   * @param kind  the only one that is expected; null: `handler` looks
+   * @param kind   the only one that is expected; null: `handler` looks
+   * @param order  brings what is stored into its order; null: what comes is taken at once
    */
-  subscribe(subject: string, kind: number | null, handler: Handler): () => void {
-    return this.connection.subscriptions.add(subject, (bytes, _, raw) => {
+  subscribe(subject: string, kind: number | null, handler: Handler, order: StreamOrder | null = null): () => void {
+    const take: Handler = (bytes, _, raw) => {
       if (bytes.length < 3 || bytes[0] !== VERSION) return this.onVersion(bytes[0]);
       const message = bytes[1] === PART ? this.parts.add(subject, bytes) : bytes;
       if (message === null) return;
       if (message[0] !== VERSION || (kind !== null && message[1] !== kind)) return this.onMalformed("a message of an unknown kind");
       handler(message, subject, raw);
-    });
+    };
+    const takeInOrder: Handler = (bytes, _, raw) => order!.add(raw.headers, () => take(bytes, subject, raw));
+    return this.connection.subscriptions.add(subject, order === null ? take : takeInOrder);
   }
 
   private onVersion(met: number | undefined): void {

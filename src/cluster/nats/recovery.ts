@@ -9,12 +9,15 @@ import { encodeMessage, numberIn } from "./codec";
 import { DeliveryOrder } from "./delivery-order";
 import type { NatsLink } from "./link";
 import { isAfter, type NatsLog } from "./log";
+import { StreamOrder } from "./stream-order";
 import { Subjects } from "./subjects";
 import type { Handler } from "./subscriptions";
 
 const FENCE_MS = 5_000;
 
 export class Recovery {
+  /** The order in which messages reach `onMessage`. */
+  readonly stored = new StreamOrder();
   private readonly link: NatsLink;
   private readonly log: NatsLog;
   private readonly receiver: Receiver;
@@ -79,6 +82,7 @@ export class Recovery {
   };
 
   onDown(): void {
+    this.stored.reset();
     this.echoes.onDown();
   }
 
@@ -107,6 +111,7 @@ export class Recovery {
   /** What waits here would wait in vain: nothing arrives any more. */
   close(): void {
     this.unsubscribe();
+    this.stored.reset();
     this.echoes.onDown();
     for (const pass of this.fences.values()) pass();
   }

@@ -10,7 +10,7 @@ import { startNats } from "./services.js";
 
 const require = createRequire(import.meta.url);
 const { decode } = require("@msgpack/msgpack");
-const { connect: dial } = require("@nats-io/transport-node");
+const { connect: dial, headers: makeHeaders } = require("@nats-io/transport-node");
 const { createAdapter } = require("../../../dist/public/nats.js");
 
 const service = await startNats();
@@ -96,6 +96,65 @@ test("brings each event once and in one order while clients leave and come back,
     (round) => (round % 10 === 0 ? bytes : round === 50 ? "y".repeat(1_200_000) : ""),
     (a, b) => Number(a.split("-")[1]) < Number(b.split("-")[1]),
   );
+});
+
+test("brings what NATS sends on out of order in the order of the stream, and does not wait for long for what is lost [ROB-996]", async (t) => {
+  const options = own();
+  const [node] = await startNodes(t, 1, options);
+  const raw = await dialed(t);
+  let stored; // the last message of the namespace that NATS has sent on
+  raw.subscribe(`${options.key}.>`, {
+    callback: (_, message) => {
+      if (message.headers?.get("Nats-Last-Sequence")) stored = message;
+    },
+  });
+  await raw.flush();
+  const { got } = await startMember(t, [node]);
+  const ofOther = own();
+  const [other] = await startNodes(t, 1, ofOther);
+  const messages = [];
+  raw.subscribe(`${ofOther.key}.>`, { callback: (_, { subject, data, headers }) => headers && messages.push({ subject, data }) });
+  await raw.flush();
+  const peer = await joinServer(t, other);
+  await logged([other], peer.client);
+  messages.length = 0;
+  for (let i = 1; i <= 6; i++) other.io.emit("x", i);
+  await eventually(() => messages.length >= 6, "what the other server has published");
+  const byNumber = messages.filter(({ subject }) => subject === messages.at(-1).subject).slice(-6);
+
+  await eventually(() => stored !== undefined, "a message of this server");
+  const last = Number(stored.headers.get("Nats-Sequence"));
+  const { subject } = stored;
+  const sendOn = (number, before = number - 1) => {
+    const headers = makeHeaders();
+    headers.set("Nats-Sequence", String(last + number));
+    headers.set("Nats-Last-Sequence", String(last + before));
+    raw.publish(subject, byNumber[number - 1].data, { headers });
+  };
+  for (const number of [1, 4, 3, 2]) sendOn(number);
+  await eventually(
+    () => got.length === 4,
+    "what came out of order",
+    () => got,
+  );
+  sendOn(6); // the one before never comes
+  await eventually(
+    () => got.length === 5,
+    "what came behind a lost one",
+    () => got,
+  );
+  sendOn(5); // it does, but late
+  await eventually(
+    () => got.length === 6,
+    "what came late",
+    () => got,
+  );
+  assert.deepEqual(
+    got.map(([number]) => number),
+    [1, 2, 3, 4, 6, 5],
+  );
+  const positions = got.map((args) => Number(args.at(-1).split("-")[1]) - last);
+  assert.deepEqual(positions, [1, 2, 3, 4, 6, 5]);
 });
 
 test("keeps the order of broadcasts and of what disconnects their receivers [ROB-905]", async (t) => {
