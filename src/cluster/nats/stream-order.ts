@@ -12,6 +12,7 @@ interface Headers {
 
 interface Waiting {
   readonly sequence: number;
+  /** A time of `performance.now()`: the system's clock may be set. */
   readonly since: number;
   readonly run: () => void;
 }
@@ -34,7 +35,7 @@ export class StreamOrder {
     const before = Number(headers?.get("Nats-Last-Sequence"));
     if (!(sequence > 0)) return run(); // it was not stored
     if (this.last > 0 && before > this.last) {
-      this.waiting.set(before, { sequence, since: Date.now(), run });
+      this.waiting.set(before, { sequence, since: performance.now(), run });
       return this.watch();
     }
     this.last = Math.max(this.last, sequence); // one of a stream that was made anew is behind it for a while: all of these run at once
@@ -74,7 +75,7 @@ export class StreamOrder {
   /** @internal */
   _check(): void {
     this.timer = null;
-    this.giveUp(Date.now() - LOST_MS);
+    this.giveUp(performance.now() - LOST_MS);
     if (this.waiting.size > 0) this.watch();
   }
 
